@@ -1,0 +1,2 @@
+//! Weir's kernel contract.
+#![no_std]

@@ -1,0 +1,12 @@
+//! Weir's userspace half: the daemon behind `weir run` and the commands that talk to it.
+//!
+//! Rooms, lowest layer first; a room uses lower layers and [`proxy_ebpf`] only
+//! (`docs/ARCHITECTURE.md` has the table, `cargo xtask lint` holds it true).
+
+pub mod addr;
+pub mod bypass;
+pub mod config;
+pub mod http;
+pub mod lab;
+pub mod observe;
+pub mod reason;

@@ -1,0 +1,116 @@
+//! Why a connection or a request ended as it did.
+//!
+//! One kebab-case word each, the same in the access log, in `weir status` and in the docs. The
+//! kernel's own reasons (why a SYN was intercepted or left alone) are
+//! [`proxy_ebpf::verdict::Reason`].
+
+use std::fmt;
+
+/// The outcome of a request (access log) or of a connection that never came to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Request and response were relayed completely.
+    Served,
+    /// Bytes that cannot begin an HTTP request, relayed both ways until both sides were done.
+    Tunnel,
+    /// A `101` or a 2xx to CONNECT turned the connection into a tunnel.
+    Upgraded,
+    /// The request's head or framing was malformed or ambiguous (RFC 9112 §6.3, §11.2): 400.
+    BadRequest,
+    /// The request's target was longer than `limits.head`: 414.
+    TargetTooLong,
+    /// The request's head was longer than `limits.head` or had too many fields: 431.
+    HeadTooLarge,
+    /// A transfer coding that we cannot frame: 501.
+    UnknownCoding,
+    /// An HTTP major version other than 1: 505.
+    UnknownVersion,
+    /// The origin's response was malformed or ambiguous: 502 if nothing had been sent on.
+    BadResponse,
+    /// The client did not finish a head within `limits.head_timeout`: 408.
+    HeadTimeout,
+    /// Nothing moved for `limits.idle_timeout`.
+    IdleTimeout,
+    /// The client closed or reset before the exchange was complete.
+    ClientClosed,
+    /// The origin closed or reset before its response was complete.
+    OriginClosed,
+    /// The origin refused the connection; the client was reset, as it would have been without us.
+    OriginRefused,
+    /// The origin could not be reached (ICMP, no route): 502.
+    OriginUnreachable,
+    /// The origin did not answer the connect within `limits.connect_timeout`: 504.
+    OriginTimeout,
+    /// No free source port for the client's address towards this origin: 502.
+    NoSourcePort,
+    /// `limits.connections` was reached; the client was reset.
+    Overload,
+    /// The connection was made to the listener's own address, not intercepted.
+    OwnListener,
+    /// The daemon stopped before the exchange was complete.
+    Draining,
+    /// The valve opened while the origin had not answered; the client was reset so that it
+    /// comes again, directly.
+    NoReturnPath,
+}
+
+impl Reason {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 21] = [
+        Self::Served,
+        Self::Tunnel,
+        Self::Upgraded,
+        Self::BadRequest,
+        Self::TargetTooLong,
+        Self::HeadTooLarge,
+        Self::UnknownCoding,
+        Self::UnknownVersion,
+        Self::BadResponse,
+        Self::HeadTimeout,
+        Self::IdleTimeout,
+        Self::ClientClosed,
+        Self::OriginClosed,
+        Self::OriginRefused,
+        Self::OriginUnreachable,
+        Self::OriginTimeout,
+        Self::NoSourcePort,
+        Self::Overload,
+        Self::OwnListener,
+        Self::Draining,
+        Self::NoReturnPath,
+    ];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Tunnel => "tunnel",
+            Self::Upgraded => "upgraded",
+            Self::BadRequest => "bad-request",
+            Self::TargetTooLong => "target-too-long",
+            Self::HeadTooLarge => "head-too-large",
+            Self::UnknownCoding => "unknown-coding",
+            Self::UnknownVersion => "unknown-version",
+            Self::BadResponse => "bad-response",
+            Self::HeadTimeout => "head-timeout",
+            Self::IdleTimeout => "idle-timeout",
+            Self::ClientClosed => "client-closed",
+            Self::OriginClosed => "origin-closed",
+            Self::OriginRefused => "origin-refused",
+            Self::OriginUnreachable => "origin-unreachable",
+            Self::OriginTimeout => "origin-timeout",
+            Self::NoSourcePort => "no-source-port",
+            Self::Overload => "overload",
+            Self::OwnListener => "own-listener",
+            Self::Draining => "draining",
+            Self::NoReturnPath => "no-return-path",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
