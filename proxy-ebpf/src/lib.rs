@@ -1,2 +1,22 @@
-//! Weir's kernel contract.
-#![no_std]
+//! The contract between Weir's kernel programs and its daemon, and the packet logic that both
+//! can run.
+//!
+//! * [`abi`] — names of programs and maps, capacities, the ABI version
+//! * [`settings`] — what the daemon tells the programs
+//! * [`key`] — addresses, flows and trie keys
+//! * [`packet`] — the bounds-checked walk from a frame to a TCP flow
+//! * [`verdict`] — what happens to a SYN, and every reason for it
+//! * [`counter`] — what the programs count
+//!
+//! Addresses and ports are in **network byte order** everywhere in this crate; a type that holds
+//! anything else says so. The library is `no_std`, has no dependency on the kernel side's crates
+//! and compiles for the host, so that all of it has ordinary unit tests.
+
+#![cfg_attr(not(test), no_std)]
+
+pub mod abi;
+pub mod counter;
+pub mod key;
+pub mod packet;
+pub mod settings;
+pub mod verdict;

@@ -1,2 +1,26 @@
-//! Programs.
-fn main() {}
+//! Weir's kernel programs: a thin shell around [`proxy_ebpf`]'s packet walk and verdict.
+
+#![no_std]
+#![no_main]
+#![allow(unsafe_code, reason = "every kernel helper is an unsafe function")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "the verifier proves what SAFETY would claim")]
+
+mod programs;
+
+use proxy_ebpf::abi::ABI_VERSION;
+
+/// Read by the daemon from the object before it loads anything.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.weir.abi")]
+#[used]
+static WEIR_ABI_VERSION: u32 = ABI_VERSION;
+
+/// GPL-only helpers (`bpf_skb_set_tunnel_key`'s kin, the logger) need exactly this string.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

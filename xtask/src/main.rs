@@ -1,2 +1,50 @@
-//! xtask
-fn main() {}
+//! Weir's build, run and test commands: `cargo xtask help`.
+
+mod run;
+mod setup;
+mod test;
+mod tools;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Build, run and test Weir.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Brings the build tools: rust-src for the pinned toolchain, bpf-linker below target/.
+    Setup,
+    /// Builds target/release/weir.
+    Build,
+    /// Builds, then runs: without arguments a throwaway network (`weir lab`), with `--lan` and
+    /// `--wan` the daemon on real interfaces.
+    Run {
+        /// Arguments of `weir run`, or of `weir lab` if there is no `--lan`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Unit tests on this host, then integration tests with real packets in namespaces (root).
+    Test {
+        /// Arguments of `cargo test`: a test's name, `-- --nocapture`, …
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// rustfmt, clippy with warnings denied, and the rules that neither knows.
+    Lint,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Setup => setup::build_tools(),
+        Command::Build => setup::build(),
+        Command::Run { args } => run::run(&args),
+        Command::Test { args } => test::test(&args),
+        Command::Lint => test::lint(),
+    }
+}

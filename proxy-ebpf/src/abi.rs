@@ -1,0 +1,61 @@
+//! Names, capacities and the version of the contract.
+
+/// Version of everything in this crate that crosses the kernel boundary.
+///
+/// The object carries it in its section [`ABI_SECTION`]; the daemon refuses to attach, or to
+/// take over, programs with another one. Change it with every change to a shared struct, a map's
+/// type or capacity, or the order of an enum here.
+pub const ABI_VERSION: u32 = 1;
+
+/// ELF section of the object that holds [`ABI_VERSION`] as a little-endian `u32`.
+pub const ABI_SECTION: &str = ".rodata.weir.abi";
+
+/// TC ingress program, the same on every interface; its role comes from [`map::INTERFACES`].
+///
+/// The kernel keeps 15 bytes of a program's name: stay below.
+pub const PROGRAM_STEER: &str = "weir_steer";
+
+/// `sk_lookup` program: gives flows from our LANs to a worker's listener.
+pub const PROGRAM_LISTEN: &str = "weir_listen";
+
+/// Names of the maps.
+pub mod map {
+    /// ARRAY of one [`Settings`](crate::settings::Settings).
+    pub const SETTINGS: &str = "SETTINGS";
+    /// HASH: interface index (host order) → [`Interface`](crate::settings::Interface).
+    pub const INTERFACES: &str = "INTERFACES";
+    /// LPM trie of [`AddressBits`](crate::key::AddressBits): local routes of this host.
+    pub const OWN_ADDRESSES: &str = "OWN_ADDRESSES";
+    /// LPM trie: destinations that are not intercepted.
+    pub const BYPASS_DESTINATIONS: &str = "BYPASS_DST";
+    /// LPM trie: clients that are not intercepted.
+    pub const BYPASS_SOURCES: &str = "BYPASS_SRC";
+    /// SOCKMAP of listeners, indexed by [`slot`](crate::key::Flow::slot).
+    pub const LISTENERS: &str = "LISTENERS";
+    /// ARRAY: per worker the `CLOCK_MONOTONIC` nanosecond of its last heartbeat.
+    pub const HEARTBEATS: &str = "HEARTBEATS";
+    /// Per-CPU ARRAY of `u64`, indexed by [`Reason`](crate::verdict::Reason): flows.
+    pub const FLOWS: &str = "FLOWS";
+    /// Per-CPU ARRAY of `u64`, indexed by [`Event`](crate::counter::Event).
+    pub const EVENTS: &str = "EVENTS";
+    /// LRU HASH of [`Flow`](crate::key::Flow), client to origin: flows that go direct although
+    /// a dying socket of ours has their four-tuple.
+    pub const DIRECT_FLOWS: &str = "DIRECT_FLOWS";
+    /// Per-CPU ARRAY of one `u32`: not 0 while [`PROGRAM_STEER`](super::PROGRAM_STEER) itself
+    /// looks a socket up, so that [`PROGRAM_LISTEN`](super::PROGRAM_LISTEN) does not take that
+    /// for a delivery.
+    pub const LOOKING: &str = "LOOKING";
+}
+
+/// Most workers, and so heartbeat slots and listeners per family.
+pub const MAX_WORKERS: u32 = 64;
+/// Most interfaces with a role.
+pub const MAX_INTERFACES: u32 = 256;
+/// Most local routes.
+pub const MAX_OWN_ADDRESSES: u32 = 1 << 16;
+/// Most entries of each bypass trie.
+pub const MAX_BYPASS: u32 = 1 << 20;
+/// Most flows remembered as direct beside a dying socket of ours; the oldest goes first.
+pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
+/// Most watched ports.
+pub const MAX_PORTS: usize = 8;

@@ -1,0 +1,84 @@
+//! The maps. Names, capacities and meanings: [`proxy_ebpf::abi`].
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SockMap, lpm_trie::Key},
+};
+use proxy_ebpf::{
+    abi::{MAX_BYPASS, MAX_DIRECT_FLOWS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS},
+    counter::Event,
+    key::{Address, AddressBits, Flow},
+    packet::Segment,
+    settings::{Interface, Settings},
+    verdict::Reason,
+};
+
+#[map]
+pub(super) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+#[map]
+pub(super) static INTERFACES: HashMap<u32, Interface> =
+    HashMap::with_max_entries(MAX_INTERFACES, 0);
+#[map]
+pub(super) static OWN_ADDRESSES: LpmTrie<AddressBits, u32> =
+    LpmTrie::with_max_entries(MAX_OWN_ADDRESSES, 0);
+#[map]
+pub(super) static BYPASS_DST: LpmTrie<AddressBits, u32> = LpmTrie::with_max_entries(MAX_BYPASS, 0);
+#[map]
+pub(super) static BYPASS_SRC: LpmTrie<AddressBits, u32> = LpmTrie::with_max_entries(MAX_BYPASS, 0);
+#[map]
+pub(super) static LISTENERS: SockMap = SockMap::with_max_entries(2 * MAX_WORKERS, 0);
+#[map]
+pub(super) static HEARTBEATS: Array<u64> = Array::with_max_entries(MAX_WORKERS, 0);
+#[map]
+pub(super) static FLOWS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason::COUNT, 0);
+#[map]
+pub(super) static EVENTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Event::COUNT, 0);
+#[map]
+pub(super) static DIRECT_FLOWS: LruHashMap<Flow, u64> =
+    LruHashMap::with_max_entries(MAX_DIRECT_FLOWS, 0);
+#[map]
+pub(super) static LOOKING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+
+/// Working memory of `weir_steer`: its stack has 512 bytes.
+#[repr(C)]
+pub(super) struct Scratch {
+    /// What the packet is.
+    pub(super) segment: Segment,
+    /// Its flow, reversed.
+    pub(super) reversed: Flow,
+}
+
+#[map]
+pub(super) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// The role of the interface with this index.
+#[inline(always)]
+pub(super) fn interface(index: u32) -> Option<Interface> {
+    unsafe { INTERFACES.get(index) }.copied()
+}
+
+/// Whether `trie` has a prefix of `address`.
+#[inline(always)]
+pub(super) fn contains(trie: &LpmTrie<AddressBits, u32>, family: u32, address: &Address) -> bool {
+    let key = Key::new(AddressBits::full_length(family), AddressBits::new(family, *address));
+    trie.get(&key).is_some()
+}
+
+/// Counts a flow.
+#[inline(always)]
+pub(super) fn count_flow(reason: Reason) {
+    bump(&FLOWS, reason as u32);
+}
+
+/// Counts an event.
+#[inline(always)]
+pub(super) fn count(event: Event) {
+    bump(&EVENTS, event as u32);
+}
+
+#[inline(always)]
+fn bump(counters: &PerCpuArray<u64>, slot: u32) {
+    if let Some(counter) = counters.get_ptr_mut(slot) {
+        unsafe { *counter = (*counter).wrapping_add(1) };
+    }
+}

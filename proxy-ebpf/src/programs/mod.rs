@@ -1,0 +1,6 @@
+//! The programs and what they share.
+
+mod listen;
+mod maps;
+mod socket;
+mod steer;

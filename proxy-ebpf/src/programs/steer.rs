@@ -1,0 +1,294 @@
+//! `weir_steer`: TC ingress, on every interface with a role.
+//!
+//! It marks what belongs to the daemon, for local delivery by `ip rule iif … fwmark …`, and
+//! touches nothing else. It always returns `TCX_NEXT`, so that other programs on the interface
+//! see every packet, marked or not.
+
+use core::ffi::c_long;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{
+        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
+        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup, bpf_tunnel_key, tcx_action_base::TCX_NEXT,
+    },
+    helpers::{
+        self, bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_skb_set_tunnel_key,
+    },
+    macros::classifier,
+    programs::TcContext,
+};
+use proxy_ebpf::{
+    counter::Event,
+    key::{Address, Flow, IPV4},
+    packet::{self, ETHERNET_LEN, Kind, Load, Segment},
+    settings::{ROLE_LAN, ROLE_WAN, Settings},
+    verdict::{self, Facts, Listener, Reason, Route},
+};
+
+use super::{
+    maps::{
+        self, BYPASS_DST, BYPASS_SRC, DIRECT_FLOWS, HEARTBEATS, OWN_ADDRESSES, SCRATCH, SETTINGS,
+        Scratch, count, count_flow,
+    },
+    socket::{self, Found},
+};
+
+/// `PACKET_HOST` of `skb->pkt_type`: addressed to us at the link layer.
+const PACKET_HOST: u32 = 0;
+
+#[classifier]
+pub(super) fn weir_steer(ctx: TcContext) -> i32 {
+    steer(&ctx);
+    TCX_NEXT
+}
+
+#[inline(always)]
+fn steer(ctx: &TcContext) {
+    let skb = unsafe { &*ctx.skb.skb };
+    // A tag here means a VLAN of this interface, whose own device comes with a role of its own.
+    if skb.pkt_type != PACKET_HOST || skb.vlan_present != 0 {
+        return;
+    }
+    let Some(settings) = SETTINGS.get(0) else { return };
+    #[expect(clippy::cast_possible_truncation, reason = "an EtherType, 16 bits in a u32")]
+    let ethertype = skb.protocol as u16;
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let Scratch { segment, reversed } = unsafe { &mut *scratch };
+    let kind = packet::parse(&Skb(ctx), ethertype, ETHERNET_LEN, segment);
+    match kind {
+        Kind::Tcp | Kind::IcmpError => {}
+        Kind::LaterFragment => return count(Event::LaterFragment),
+        Kind::Malformed => return count(Event::Malformed),
+        Kind::Other => return,
+    }
+    let to_watched = settings.watches(segment.flow.dport);
+    if !to_watched && !settings.watches(segment.flow.sport) {
+        return;
+    }
+    *reversed = segment.flow.reversed();
+    let packet = Seen { ctx, settings, segment, reversed };
+    if kind == Kind::IcmpError {
+        packet.icmp_error();
+    } else if !segment.opens() {
+        packet.following();
+    } else if to_watched {
+        packet.opening();
+    }
+}
+
+/// A packet of a watched port, and the facts about it as the kernel has them.
+struct Seen<'a> {
+    ctx: &'a TcContext,
+    settings: &'a Settings,
+    segment: &'a Segment,
+    reversed: &'a Flow,
+}
+
+impl Seen<'_> {
+    /// A SYN: the only packet that policy decides about.
+    #[inline(always)]
+    fn opening(&self) {
+        let flow = &self.segment.flow;
+        let reason = verdict::decide(self.settings, flow, self);
+        count_flow(reason);
+        match reason {
+            Reason::Intercepted => {
+                let _ = DIRECT_FLOWS.remove(flow);
+                // A SYN whose tuple has a socket already (a retransmission, a reused TIME_WAIT)
+                // is handled by that socket and says nothing about the way to the listener.
+                if !socket::find(self.ctx, flow).is_connection() {
+                    count(Event::SynMarked);
+                }
+                self.mark();
+            }
+            // Nothing of ours can have these tuples, or it is ours itself.
+            Reason::NotFromLan
+            | Reason::OwnAddress
+            | Reason::LocalScope
+            | Reason::FamilyOff
+            | Reason::SelfLoop => {}
+            // The client may reuse a tuple that a socket of ours still has, mostly in TIME_WAIT.
+            // Left alone, early demux would give the packet to that socket, and `ip_forward`
+            // drops packets that have one.
+            _ => {
+                if socket::find(self.ctx, flow).is_connection()
+                    || socket::find(self.ctx, self.reversed).is_connection()
+                {
+                    let now = unsafe { bpf_ktime_get_ns() };
+                    let _ = DIRECT_FLOWS.insert(flow, now, 0);
+                    self.around_socket();
+                }
+            }
+        }
+    }
+
+    /// Any other segment is ours exactly if a socket of ours has its four-tuple.
+    #[inline(always)]
+    fn following(&self) {
+        let flow = &self.segment.flow;
+        let found = if self.segment.acknowledges() {
+            socket::find_for_ack(self.ctx, flow, self.segment.offset)
+        } else {
+            socket::find(self.ctx, flow)
+        };
+        match found {
+            Found::Connecting | Found::Live => self.steer(Event::PacketSteered),
+            Found::Cookie => self.steer(Event::CookieSteered),
+            Found::Dying if self.goes_direct() => self.around_socket(),
+            Found::Dying => self.steer(Event::PacketSteered),
+            Found::Listener | Found::Nothing => count(Event::PacketPassed),
+        }
+    }
+
+    /// An error about a segment that a socket of ours sent is for that socket (path MTU,
+    /// unreachable): the host that it is addressed to is the one that we speak for.
+    #[inline(always)]
+    fn icmp_error(&self) {
+        if socket::find(self.ctx, self.reversed).is_connection() && !self.goes_direct() {
+            self.steer(Event::IcmpSteered);
+        }
+    }
+
+    #[inline(always)]
+    fn steer(&self, event: Event) {
+        count(event);
+        self.mark();
+    }
+
+    #[inline(always)]
+    fn mark(&self) {
+        let mark = unsafe { (*self.ctx.skb.skb).mark };
+        self.ctx.set_mark(mark | self.settings.steer_mark);
+    }
+
+    /// Whether this flow was let go while a socket of ours had its tuple.
+    #[inline(always)]
+    fn goes_direct(&self) -> bool {
+        DIRECT_FLOWS.get_ptr(&self.segment.flow).is_some()
+            || DIRECT_FLOWS.get_ptr(self.reversed).is_some()
+    }
+
+    /// Keeps early demux away from a packet that is to be forwarded: with a (meaningless)
+    /// metadata destination attached the kernel skips early demux, while routing, TTL, conntrack
+    /// and NAT run as ever. See `ip_rcv_finish_core` and `skb_valid_dst`.
+    #[inline(always)]
+    fn around_socket(&self) {
+        count(Event::PacketAroundSocket);
+        let mut key: bpf_tunnel_key = unsafe { core::mem::zeroed() };
+        let size = const { size_of::<bpf_tunnel_key>() as u32 };
+        unsafe { bpf_skb_set_tunnel_key(self.ctx.skb.skb, &raw mut key, size, 0) };
+    }
+
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        unsafe { (*self.ctx.skb.skb).ifindex }
+    }
+}
+
+impl Facts for Seen<'_> {
+    #[inline(always)]
+    fn from_lan(&self) -> bool {
+        has_role(self.ifindex(), ROLE_LAN)
+    }
+
+    #[inline(always)]
+    fn is_own(&self, family: u32, address: &Address) -> bool {
+        maps::contains(&OWN_ADDRESSES, family, address)
+    }
+
+    #[inline(always)]
+    fn is_our_syn(&self) -> bool {
+        socket::find(self.ctx, self.reversed) == Found::Connecting
+    }
+
+    #[inline(always)]
+    fn route(&self, flow: &Flow) -> Route {
+        route(self.ctx, flow, self.ifindex())
+    }
+
+    #[inline(always)]
+    fn bypassed_destination(&self, family: u32, address: &Address) -> bool {
+        maps::contains(&BYPASS_DST, family, address)
+    }
+
+    #[inline(always)]
+    fn bypassed_source(&self, family: u32, address: &Address) -> bool {
+        maps::contains(&BYPASS_SRC, family, address)
+    }
+
+    #[inline(always)]
+    fn is_probe(&self, one_in: u32) -> bool {
+        one_in != 0 && unsafe { bpf_get_prandom_u32() } % one_in == 0
+    }
+
+    #[inline(always)]
+    fn listener(&self, flow: &Flow) -> Listener {
+        if !socket::has_listener(flow.slot(self.settings.workers)) {
+            return Listener::None;
+        }
+        let beat = HEARTBEATS.get(flow.worker(self.settings.workers)).copied().unwrap_or(0);
+        let now = unsafe { bpf_ktime_get_ns() };
+        if now.saturating_sub(beat) > self.settings.heartbeat_stale_ns {
+            return Listener::Stale;
+        }
+        Listener::Alive
+    }
+}
+
+#[inline(always)]
+fn has_role(ifindex: u32, role: u32) -> bool {
+    maps::interface(ifindex).is_some_and(|interface| interface.role & role != 0)
+}
+
+/// Where the kernel would forward a packet of `flow` that came in on `ifindex`.
+#[inline(never)]
+fn route(ctx: &TcContext, flow: &Flow, ifindex: u32) -> Route {
+    let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+    query.l4_protocol = 6;
+    query.sport = flow.sport;
+    query.dport = flow.dport;
+    query.ifindex = ifindex;
+    if flow.family == IPV4 {
+        query.family = 2;
+        query.__bindgen_anon_3.ipv4_src = flow.saddr[0];
+        query.__bindgen_anon_4.ipv4_dst = flow.daddr[0];
+    } else {
+        query.family = 10;
+        query.__bindgen_anon_3.ipv6_src = flow.saddr;
+        query.__bindgen_anon_4.ipv6_dst = flow.daddr;
+    }
+    let result = unsafe {
+        helpers::generated::bpf_fib_lookup(
+            ctx.as_ptr(),
+            &raw mut query,
+            const { size_of::<bpf_fib_lookup>() as i32 },
+            0,
+        )
+    };
+    const SUCCESS: c_long = BPF_FIB_LKUP_RET_SUCCESS as c_long;
+    const NO_NEIGH: c_long = BPF_FIB_LKUP_RET_NO_NEIGH as c_long;
+    const FRAG_NEEDED: c_long = BPF_FIB_LKUP_RET_FRAG_NEEDED as c_long;
+    const FWD_DISABLED: c_long = BPF_FIB_LKUP_RET_FWD_DISABLED as c_long;
+    match result {
+        SUCCESS | NO_NEIGH | FRAG_NEEDED => {
+            if has_role(query.ifindex, ROLE_WAN) {
+                Route::Wan
+            } else {
+                Route::Elsewhere
+            }
+        }
+        FWD_DISABLED => Route::ForwardingOff,
+        _ => Route::None,
+    }
+}
+
+/// A socket buffer as something to load from; works on non-linear ones too.
+struct Skb<'a>(&'a TcContext);
+
+impl Load for Skb<'_> {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.0.load::<[u8; N]>(offset as usize).ok()
+    }
+}
