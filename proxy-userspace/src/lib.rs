@@ -10,3 +10,7 @@ pub mod http;
 pub mod lab;
 pub mod observe;
 pub mod reason;
+pub mod fault;
+pub mod netconf;
+pub mod sys;
+pub mod dataplane;

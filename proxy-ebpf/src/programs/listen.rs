@@ -4,10 +4,12 @@
 //! the listener of the worker that the four-tuple names. It runs for every packet without a
 //! connection of its own, marked or not, so it leaves everything else alone.
 
+use core::ptr;
+
 use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
 use proxy_ebpf::{
     counter::Event,
-    key::{Flow, IPV4, IPV6},
+    key::{Address, Flow, IPV4, IPV6},
     settings::ROLE_LAN,
 };
 
@@ -38,24 +40,7 @@ fn listen(ctx: &SkLookupContext) {
     if interface.role & ROLE_LAN == 0 {
         return;
     }
-    let flow = if lookup.family == AF_INET {
-        Flow {
-            family: IPV4,
-            saddr: [lookup.remote_ip4, 0, 0, 0],
-            daddr: [lookup.local_ip4, 0, 0, 0],
-            sport: lookup.remote_port,
-            dport: local_port,
-        }
-    } else {
-        let (remote, local) = (&lookup.remote_ip6, &lookup.local_ip6);
-        Flow {
-            family: IPV6,
-            saddr: [remote[0], remote[1], remote[2], remote[3]],
-            daddr: [local[0], local[1], local[2], local[3]],
-            sport: lookup.remote_port,
-            dport: local_port,
-        }
-    };
+    let flow = flow(ctx, local_port);
     if maps::contains(&OWN_ADDRESSES, flow.family, &flow.daddr) {
         return;
     }
@@ -63,5 +48,46 @@ fn listen(ctx: &SkLookupContext) {
     let looking = LOOKING.get(0).copied().unwrap_or(0) != 0;
     if assigned && !looking {
         count(Event::SynDelivered);
+    }
+}
+
+/// The flow, client to origin.
+///
+/// Every field is read before any is chosen, and volatile: left to itself LLVM loads from a
+/// chosen address within the context, which the verifier refuses. The fields of the other family
+/// read as 0.
+#[inline(always)]
+fn flow(ctx: &SkLookupContext, local_port: u16) -> Flow {
+    let lookup = ctx.lookup;
+    let (family, sport, remote4, local4, remote6, local6) = unsafe {
+        (
+            ptr::read_volatile(&raw const (*lookup).family),
+            ptr::read_volatile(&raw const (*lookup).remote_port),
+            ptr::read_volatile(&raw const (*lookup).remote_ip4),
+            ptr::read_volatile(&raw const (*lookup).local_ip4),
+            words(&raw const (*lookup).remote_ip6),
+            words(&raw const (*lookup).local_ip6),
+        )
+    };
+    let v4 = family == AF_INET;
+    Flow {
+        family: if v4 { IPV4 } else { IPV6 },
+        saddr: if v4 { [remote4, 0, 0, 0] } else { remote6 },
+        daddr: if v4 { [local4, 0, 0, 0] } else { local6 },
+        sport,
+        dport: local_port,
+    }
+}
+
+#[inline(always)]
+unsafe fn words(address: *const Address) -> Address {
+    let word = address.cast::<u32>();
+    unsafe {
+        [
+            ptr::read_volatile(word),
+            ptr::read_volatile(word.add(1)),
+            ptr::read_volatile(word.add(2)),
+            ptr::read_volatile(word.add(3)),
+        ]
     }
 }

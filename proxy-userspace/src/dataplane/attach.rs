@@ -1,0 +1,159 @@
+//! Attaching the programs, and finding what an earlier daemon left attached.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
+use proxy_ebpf::{
+    abi::{self, map},
+    settings::{Interface, KIND_ETHERNET},
+};
+use thiserror::Error;
+
+use super::{Dataplane, DataplaneError, chain, listen_program, writing};
+use crate::sys;
+
+/// Why a program cannot be attached or detached.
+#[derive(Debug, Error)]
+#[error("cannot {operation} the TC program {at}: {cause}{remedy}")]
+pub struct AttachError {
+    operation: &'static str,
+    at: String,
+    cause: String,
+    remedy: &'static str,
+}
+
+/// Keeps the `sk_lookup` program attached; see [`Dataplane::detach_listen`].
+pub struct ListenLink(SkLookupLinkId);
+
+impl Dataplane {
+    /// Gives the interface its role and attaches the TC program to its ingress.
+    ///
+    /// # Errors
+    ///
+    /// If the map or the interface refuses.
+    pub fn attach(&mut self, name: &str, index: u32, role: u32) -> Result<(), DataplaneError> {
+        self.set_role(index, role)?;
+        let program = self.steer_fd()?;
+        sys::bpf::attach_tcx_ingress(program.as_fd(), index).map_err(|error| {
+            let remedy = match error.raw_os_error() {
+                Some(libc::EINVAL) => " (TCX needs Linux 6.6 or later)",
+                Some(libc::EPERM) => " (CAP_BPF and CAP_NET_ADMIN are needed)",
+                _ => "",
+            };
+            failed("attach", name, &error, remedy)
+        })?;
+        Ok(())
+    }
+
+    /// Forgets an interface that is gone; its attachment went with it.
+    ///
+    /// # Errors
+    ///
+    /// If the map refuses.
+    pub fn forget(&mut self, index: u32) -> Result<(), DataplaneError> {
+        match self.interfaces.remove(&index) {
+            Err(aya::maps::MapError::KeyNotFound) => Ok(()),
+            other => other.map_err(writing(map::INTERFACES)),
+        }
+    }
+
+    fn set_role(&mut self, index: u32, role: u32) -> Result<(), DataplaneError> {
+        let interface = Interface { role, kind: KIND_ETHERNET };
+        self.interfaces.insert(index, interface, 0).map_err(writing(map::INTERFACES))
+    }
+
+    /// Attaches the `sk_lookup` program to the network namespace `netns`.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn attach_listen(&mut self, netns: impl AsFd) -> Result<ListenLink, DataplaneError> {
+        let program = listen_program(&mut self.ebpf)?;
+        let link = program.attach(netns).map_err(|error| AttachError {
+            operation: "attach",
+            at: "for socket lookups".to_owned(),
+            cause: chain(&error),
+            remedy: "",
+        })?;
+        Ok(ListenLink(link))
+    }
+
+    /// Detaches the `sk_lookup` program.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn detach_listen(&mut self, link: ListenLink) -> Result<(), DataplaneError> {
+        let program = listen_program(&mut self.ebpf)?;
+        program.detach(link.0).map_err(|e| DataplaneError::Load(chain(&e)))
+    }
+}
+
+/// Programs of ours on the interface's TCX ingress, ours or an earlier daemon's.
+///
+/// # Errors
+///
+/// If the interface cannot be asked; that it does not exist is no error.
+pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
+    let asking = |error: &ProgramError| failed("query", interface, &io_error(error), "");
+    let programs = match SchedClassifier::query_tcx(interface, TcAttachType::Ingress) {
+        Ok((_, programs)) => programs,
+        Err(error) => {
+            return match io_error(&error).raw_os_error() {
+                Some(libc::ENODEV | libc::ENXIO | libc::ENOENT) => Ok(Vec::new()),
+                _ => Err(asking(&error)),
+            };
+        }
+    };
+    let mut ours = Vec::new();
+    for program in programs {
+        if program.name_as_str() == Some(abi::PROGRAM_STEER) {
+            let fd = program.fd().map_err(|error| asking(&error))?;
+            ours.push(fd.as_fd().try_clone_to_owned().map_err(|e| failed("query", interface, &e, ""))?);
+        }
+    }
+    Ok(ours)
+}
+
+/// Detaches every program of ours from the interface. A missing interface is fine.
+///
+/// # Errors
+///
+/// If the kernel refuses.
+pub fn detach_all(interface: &str, index: u32) -> Result<(), AttachError> {
+    for program in attached(interface)? {
+        match sys::bpf::detach_tcx_ingress(program.as_fd(), index) {
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+                return Err(failed("detach", interface, &error, ""));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn failed(
+    operation: &'static str,
+    interface: &str,
+    error: &io::Error,
+    remedy: &'static str,
+) -> AttachError {
+    AttachError { operation, at: format!("of {interface}"), cause: error.to_string(), remedy }
+}
+
+fn io_error(error: &ProgramError) -> io::Error {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return io.raw_os_error().map_or_else(
+                || io::Error::new(io.kind(), io.to_string()),
+                io::Error::from_raw_os_error,
+            );
+        }
+        source = cause.source();
+    }
+    io::Error::other(chain(error))
+}

@@ -1,0 +1,53 @@
+//! Reading what the programs count.
+
+use aya::maps::{MapData, PerCpuArray};
+use proxy_ebpf::{abi::map, counter::Event, verdict::Reason};
+
+use super::{Dataplane, DataplaneError, reading};
+
+/// Sums over all CPUs, since the programs were loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    flows: [u64; Reason::COUNT as usize],
+    events: [u64; Event::COUNT as usize],
+}
+
+impl Counters {
+    /// Flows that this happened to.
+    #[must_use]
+    pub const fn flow(&self, reason: Reason) -> u64 {
+        self.flows[reason as usize]
+    }
+
+    /// How often this happened.
+    #[must_use]
+    pub const fn event(&self, event: Event) -> u64 {
+        self.events[event as usize]
+    }
+}
+
+impl Dataplane {
+    /// Reads all counters.
+    ///
+    /// # Errors
+    ///
+    /// If a map cannot be read.
+    pub fn counters(&self) -> Result<Counters, DataplaneError> {
+        let mut counters = Counters::default();
+        for (slot, sum) in (0..).zip(&mut counters.flows) {
+            *sum = total(&self.flows, slot, map::FLOWS)?;
+        }
+        for (slot, sum) in (0..).zip(&mut counters.events) {
+            *sum = total(&self.events, slot, map::EVENTS)?;
+        }
+        Ok(counters)
+    }
+}
+
+fn total(
+    counters: &PerCpuArray<MapData, u64>,
+    slot: u32,
+    name: &'static str,
+) -> Result<u64, DataplaneError> {
+    Ok(counters.get(&slot, 0).map_err(reading(name))?.iter().sum())
+}

@@ -1,0 +1,230 @@
+//! The kernel programs and their maps, as the daemon drives them. The only room that names aya.
+
+pub mod attach;
+pub mod counters;
+mod object;
+pub mod policy;
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, SockMap},
+    programs::{SchedClassifier, SkLookup},
+};
+use proxy_ebpf::{
+    abi::{self, MAX_WORKERS, map},
+    key::AddressBits,
+    settings::{Interface, Settings},
+};
+use thiserror::Error;
+
+use attach::AttachError;
+
+/// Why the kernel half cannot be loaded or driven.
+#[derive(Debug, Error)]
+pub enum DataplaneError {
+    /// The embedded object is not ours.
+    #[error("the embedded kernel object has ABI version {found}, this binary speaks {expected}: rebuild with `cargo xtask build`")]
+    Abi {
+        /// In the object.
+        found: String,
+        /// In this binary.
+        expected: u32,
+    },
+    /// The kernel refused the object.
+    #[error("cannot load the kernel programs: {0}")]
+    Load(String),
+    /// A map operation failed.
+    #[error("cannot {operation} map {map}: {cause}")]
+    Map {
+        /// What was tried.
+        operation: &'static str,
+        /// The map.
+        map: &'static str,
+        /// The kernel's answer.
+        cause: String,
+    },
+    /// Attaching failed.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
+/// The loaded programs and maps.
+///
+/// Dropping it detaches the `sk_lookup` program; TC programs stay attached until they are
+/// detached ([`attach::detach_all`]), and let every new flow pass once the listeners are gone.
+pub struct Dataplane {
+    ebpf: Ebpf,
+    settings: Array<MapData, Settings>,
+    current: Settings,
+    interfaces: HashMap<MapData, u32, Interface>,
+    listeners: SockMap<MapData>,
+    heartbeats: Heartbeats,
+    own_addresses: LpmTrie<MapData, AddressBits, u32>,
+    bypass_destinations: LpmTrie<MapData, AddressBits, u32>,
+    bypass_sources: LpmTrie<MapData, AddressBits, u32>,
+    flows: PerCpuArray<MapData, u64>,
+    events: PerCpuArray<MapData, u64>,
+}
+
+impl Dataplane {
+    /// Loads programs and maps; nothing is attached yet.
+    ///
+    /// # Errors
+    ///
+    /// If the object is of another ABI, or the kernel refuses it.
+    pub fn load() -> Result<Self, DataplaneError> {
+        object::check_abi()?;
+        let mut ebpf = EbpfLoader::new()
+            .load(object::OBJECT)
+            .map_err(|error| DataplaneError::Load(chain(&error)))?;
+        if ebpf.map("AYA_LOGS").is_some() {
+            // Only in builds with WEIR_KERNEL_LOG.
+            if let Err(error) = aya_log::EbpfLogger::init(&mut ebpf) {
+                tracing::warn!(%error, "no kernel debug events");
+            }
+        }
+        steer_program(&mut ebpf)?.load().map_err(|e| DataplaneError::Load(chain(&e)))?;
+        listen_program(&mut ebpf)?.load().map_err(|e| DataplaneError::Load(chain(&e)))?;
+        let heartbeats = Array::<_, u64>::try_from(take(&mut ebpf, map::HEARTBEATS)?);
+        let heartbeats = heartbeats.map_err(opening(map::HEARTBEATS))?;
+        Ok(Self {
+            settings: take(&mut ebpf, map::SETTINGS)?.try_into().map_err(opening(map::SETTINGS))?,
+            current: Settings::IDLE,
+            interfaces: take(&mut ebpf, map::INTERFACES)?
+                .try_into()
+                .map_err(opening(map::INTERFACES))?,
+            listeners: take(&mut ebpf, map::LISTENERS)?
+                .try_into()
+                .map_err(opening(map::LISTENERS))?,
+            heartbeats: Heartbeats(Arc::new(Mutex::new(heartbeats))),
+            own_addresses: trie(&mut ebpf, map::OWN_ADDRESSES)?,
+            bypass_destinations: trie(&mut ebpf, map::BYPASS_DESTINATIONS)?,
+            bypass_sources: trie(&mut ebpf, map::BYPASS_SOURCES)?,
+            flows: take(&mut ebpf, map::FLOWS)?.try_into().map_err(opening(map::FLOWS))?,
+            events: take(&mut ebpf, map::EVENTS)?.try_into().map_err(opening(map::EVENTS))?,
+            ebpf,
+        })
+    }
+
+    /// What the programs were told last.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.current
+    }
+
+    /// Tells the programs.
+    ///
+    /// # Errors
+    ///
+    /// If the map cannot be written.
+    pub fn set_settings(&mut self, settings: Settings) -> Result<(), DataplaneError> {
+        self.settings.set(0, settings, 0).map_err(writing(map::SETTINGS))?;
+        self.current = settings;
+        Ok(())
+    }
+
+    /// Puts a worker's listener of a family into its slot: from now on its flows are intercepted.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the socket.
+    pub fn set_listener(
+        &mut self,
+        slot: u32,
+        listener: &impl AsRawFd,
+    ) -> Result<(), DataplaneError> {
+        self.listeners.set(slot, listener, 0).map_err(writing(map::LISTENERS))
+    }
+
+    /// A handle for the workers to write their heartbeats with.
+    #[must_use]
+    pub fn heartbeats(&self) -> Heartbeats {
+        self.heartbeats.clone()
+    }
+
+    /// The handle of the `weir_steer` program, for attaching.
+    fn steer_fd(&mut self) -> Result<std::os::fd::OwnedFd, DataplaneError> {
+        let program = steer_program(&mut self.ebpf)?;
+        let fd = program.fd().map_err(|e| DataplaneError::Load(chain(&e)))?;
+        fd.as_fd().try_clone_to_owned().map_err(|e| DataplaneError::Load(e.to_string()))
+    }
+}
+
+/// Writes heartbeats.
+#[derive(Clone)]
+pub struct Heartbeats(Arc<Mutex<Array<MapData, u64>>>);
+
+impl Heartbeats {
+    /// Writes the heartbeat of `worker` (now, by the clock of `bpf_ktime_get_ns`).
+    pub fn beat(&self, worker: u32) {
+        let mut heartbeats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = heartbeats.set(worker % MAX_WORKERS, monotonic_ns(), 0) {
+            tracing::error!(%error, worker, "cannot write the heartbeat");
+        }
+    }
+}
+
+fn monotonic_ns() -> u64 {
+    let clock = nix::time::ClockId::CLOCK_MONOTONIC;
+    nix::time::clock_gettime(clock).map_or(0, |now| {
+        let seconds = u64::try_from(now.tv_sec()).unwrap_or_default();
+        seconds * 1_000_000_000 + u64::try_from(now.tv_nsec()).unwrap_or_default()
+    })
+}
+
+fn steer_program(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
+    let program = ebpf.program_mut(abi::PROGRAM_STEER);
+    let program = program.ok_or_else(|| DataplaneError::Load("no weir_steer".to_owned()))?;
+    program.try_into().map_err(|e| DataplaneError::Load(chain(&e)))
+}
+
+fn listen_program(ebpf: &mut Ebpf) -> Result<&mut SkLookup, DataplaneError> {
+    let program = ebpf.program_mut(abi::PROGRAM_LISTEN);
+    let program = program.ok_or_else(|| DataplaneError::Load("no weir_listen".to_owned()))?;
+    program.try_into().map_err(|e| DataplaneError::Load(chain(&e)))
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, DataplaneError> {
+    ebpf.take_map(name).ok_or(DataplaneError::Map {
+        operation: "find",
+        map: name,
+        cause: "the object has none of that name".to_owned(),
+    })
+}
+
+fn trie<V: Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<LpmTrie<MapData, AddressBits, V>, DataplaneError> {
+    take(ebpf, name)?.try_into().map_err(opening(name))
+}
+
+fn opening(map: &'static str) -> impl Fn(aya::maps::MapError) -> DataplaneError {
+    move |error| DataplaneError::Map { operation: "open", map, cause: chain(&error) }
+}
+
+fn writing(map: &'static str) -> impl Fn(aya::maps::MapError) -> DataplaneError {
+    move |error| DataplaneError::Map { operation: "write", map, cause: chain(&error) }
+}
+
+fn reading(map: &'static str) -> impl Fn(aya::maps::MapError) -> DataplaneError {
+    move |error| DataplaneError::Map { operation: "read", map, cause: chain(&error) }
+}
+
+/// An error with its causes; aya's own messages often leave the errno to the cause.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,262 @@
+//! Local delivery of marked packets: one rule per interface and family, one route per family.
+//!
+//! `ip rule add iif IF fwmark BIT/BIT lookup TABLE` and `ip route add local default dev lo table
+//! TABLE`. With `iif` in the rule, reverse-path filtering (its lookup has no input interface),
+//! `src_valid_mark` and marks on our own output do not matter, so no sysctl has to be changed.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use futures_util::TryStreamExt as _;
+use netlink_packet_route::{
+    AddressFamily,
+    route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    rule::{RuleAction, RuleAttribute, RuleMessage},
+};
+use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
+use thiserror::Error;
+
+use super::{NetlinkError, PROTOCOL};
+
+/// Index of the loopback device, in every namespace.
+const LOOPBACK: u32 = 1;
+
+/// Which table and bits are ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Routing table of the local default routes.
+    pub table: u32,
+    /// Priority of the rules.
+    pub priority: u32,
+    /// The bit that marks a packet for local delivery.
+    pub steer_mark: u32,
+    /// The bit on our own sockets.
+    pub socket_mark: u32,
+}
+
+/// Why delivery cannot be set up, or undone.
+#[derive(Debug, Error)]
+pub enum DeliveryError {
+    /// rtnetlink said no.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// Somebody else uses what we would.
+    #[error("{what} is in use by somebody else ({by}): choose another `{key}` in [host]")]
+    InUse {
+        /// What.
+        what: String,
+        /// The rule or route found.
+        by: String,
+        /// The configuration key that moves us out of the way.
+        key: &'static str,
+    },
+}
+
+impl Plan {
+    /// Refuses a table or mark bits that rules or routes of somebody else use.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliveryError::InUse`] names the rule or route.
+    pub async fn check(&self, handle: &Handle) -> Result<(), DeliveryError> {
+        let bits = self.steer_mark | self.socket_mark;
+        for rule in rules(handle).await?.iter().filter(|rule| !is_our_rule(rule)) {
+            let (mark, mask) = rule_mark(rule);
+            if mark & mask & bits != 0 {
+                let what = format!("mark {:#x}", mark & mask & bits);
+                return Err(DeliveryError::InUse { what, by: shown(rule), key: "steer_mark" });
+            }
+            if rule_table(rule) == self.table {
+                let what = format!("table {}", self.table);
+                return Err(DeliveryError::InUse { what, by: shown(rule), key: "table" });
+            }
+        }
+        for route in routes(handle).await? {
+            if route_table(&route) == self.table && u8::from(route.header.protocol) != PROTOCOL {
+                let what = format!("table {}", self.table);
+                let by = format!("a route of protocol {}", u8::from(route.header.protocol));
+                return Err(DeliveryError::InUse { what, by, key: "table" });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the local default routes of `families` (4 and 6). What is there already is fine.
+    ///
+    /// # Errors
+    ///
+    /// If netlink fails.
+    pub async fn add_routes(&self, handle: &Handle, families: &[u8]) -> Result<(), NetlinkError> {
+        for family in families {
+            let route = self.route(*family);
+            match handle.route().add(route).execute().await {
+                Err(error) if !is(&error, libc::EEXIST) => {
+                    let operation = format!("add the local route of table {}", self.table);
+                    return Err(NetlinkError::new(operation, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rules for `interface` of `families` (4 and 6). What is there already is fine.
+    ///
+    /// # Errors
+    ///
+    /// If netlink fails.
+    pub async fn add_rules(
+        &self,
+        handle: &Handle,
+        interface: &str,
+        families: &[u8],
+    ) -> Result<(), NetlinkError> {
+        for family in families {
+            let mut request = handle.rule().add();
+            *request.message_mut() = self.rule(*family, interface);
+            match request.execute().await {
+                Err(error) if !is(&error, libc::EEXIST) => {
+                    let operation = format!("add the rule for {interface}");
+                    return Err(NetlinkError::new(operation, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn route(&self, family: u8) -> RouteMessage {
+        let mut route = if family == 4 {
+            RouteMessageBuilder::<Ipv4Addr>::new().output_interface(LOOPBACK).build()
+        } else {
+            RouteMessageBuilder::<Ipv6Addr>::new().output_interface(LOOPBACK).build()
+        };
+        route.header.kind = RouteType::Local;
+        route.header.scope = if family == 4 { RouteScope::Host } else { RouteScope::Universe };
+        route.header.protocol = RouteProtocol::from(PROTOCOL);
+        route.header.table = RouteHeader::RT_TABLE_UNSPEC;
+        route.attributes.push(RouteAttribute::Table(self.table));
+        route
+    }
+
+    fn rule(&self, family: u8, interface: &str) -> RuleMessage {
+        let mut rule = RuleMessage::default();
+        rule.header.family = if family == 4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        rule.header.action = RuleAction::ToTable;
+        rule.header.table = RouteHeader::RT_TABLE_UNSPEC;
+        rule.attributes = vec![
+            RuleAttribute::Iifname(interface.to_owned()),
+            RuleAttribute::Priority(self.priority),
+            RuleAttribute::FwMark(self.steer_mark),
+            RuleAttribute::FwMask(self.steer_mark),
+            RuleAttribute::Table(self.table),
+            RuleAttribute::Protocol(RouteProtocol::from(PROTOCOL)),
+        ];
+        rule
+    }
+}
+
+/// Removes every rule and route that carries our protocol number. What is gone is fine.
+///
+/// # Errors
+///
+/// If netlink fails.
+pub async fn remove_all(handle: &Handle) -> Result<(), NetlinkError> {
+    for rule in rules(handle).await?.into_iter().filter(is_our_rule) {
+        ignore_missing(handle.rule().del(rule).execute().await)
+            .map_err(|e| NetlinkError::new("remove a rule of ours", e))?;
+    }
+    for route in routes(handle).await? {
+        if u8::from(route.header.protocol) == PROTOCOL {
+            ignore_missing(handle.route().del(route).execute().await)
+                .map_err(|e| NetlinkError::new("remove a route of ours", e))?;
+        }
+    }
+    Ok(())
+}
+
+async fn rules(handle: &Handle) -> Result<Vec<RuleMessage>, NetlinkError> {
+    let mut all = Vec::new();
+    for version in [IpVersion::V4, IpVersion::V6] {
+        let rules: Result<Vec<_>, _> = handle.rule().get(version).execute().try_collect().await;
+        match rules {
+            Ok(rules) => all.extend(rules),
+            // IPv6 is off, or there are no policy rules at all in this kernel.
+            Err(error) if is(&error, libc::EOPNOTSUPP) || is(&error, libc::EAFNOSUPPORT) => {}
+            Err(error) => return Err(NetlinkError::new("list rules", error)),
+        }
+    }
+    Ok(all)
+}
+
+async fn routes(handle: &Handle) -> Result<Vec<RouteMessage>, NetlinkError> {
+    let mut all = Vec::new();
+    for query in [
+        RouteMessageBuilder::<Ipv4Addr>::new().build(),
+        RouteMessageBuilder::<Ipv6Addr>::new().build(),
+    ] {
+        let routes: Vec<_> = handle
+            .route()
+            .get(query)
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|e| NetlinkError::new("list routes", e))?;
+        all.extend(routes);
+    }
+    Ok(all)
+}
+
+fn is_our_rule(rule: &RuleMessage) -> bool {
+    rule.attributes.iter().any(
+        |attribute| matches!(attribute, RuleAttribute::Protocol(p) if u8::from(*p) == PROTOCOL),
+    )
+}
+
+fn rule_mark(rule: &RuleMessage) -> (u32, u32) {
+    let (mut mark, mut mask) = (0, u32::MAX);
+    for attribute in &rule.attributes {
+        match attribute {
+            RuleAttribute::FwMark(value) => mark = *value,
+            RuleAttribute::FwMask(value) => mask = *value,
+            _ => {}
+        }
+    }
+    (mark, mask)
+}
+
+fn rule_table(rule: &RuleMessage) -> u32 {
+    let attribute = rule.attributes.iter().find_map(|attribute| match attribute {
+        RuleAttribute::Table(table) => Some(*table),
+        _ => None,
+    });
+    attribute.unwrap_or_else(|| u32::from(rule.header.table))
+}
+
+fn route_table(route: &RouteMessage) -> u32 {
+    let attribute = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Table(table) => Some(*table),
+        _ => None,
+    });
+    attribute.unwrap_or_else(|| u32::from(route.header.table))
+}
+
+fn shown(rule: &RuleMessage) -> String {
+    let (mark, mask) = rule_mark(rule);
+    let priority = rule.attributes.iter().find_map(|attribute| match attribute {
+        RuleAttribute::Priority(priority) => Some(*priority),
+        _ => None,
+    });
+    let table = rule_table(rule);
+    format!("ip rule {}: fwmark {mark:#x}/{mask:#x} lookup {table}", priority.unwrap_or(0))
+}
+
+fn ignore_missing(result: Result<(), rtnetlink::Error>) -> Result<(), rtnetlink::Error> {
+    match result {
+        Err(error) if is(&error, libc::ENOENT) || is(&error, libc::ESRCH) => Ok(()),
+        other => other,
+    }
+}
+
+fn is(error: &rtnetlink::Error, errno: i32) -> bool {
+    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -errno)
+}

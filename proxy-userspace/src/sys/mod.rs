@@ -1,0 +1,6 @@
+//! System calls that no crate of ours wraps. The only room with `unsafe`.
+
+#![allow(unsafe_code, reason = "this is the room for it")]
+
+pub mod bpf;
+pub mod socket;

@@ -1,0 +1,32 @@
+//! Socket options that `socket2` does not know.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd as _},
+};
+
+const IPV6_TRANSPARENT: libc::c_int = 75;
+
+/// Lets an IPv6 socket bind to, and speak from, addresses that are not this host's. Needs
+/// `CAP_NET_ADMIN` or `CAP_NET_RAW`.
+///
+/// # Errors
+///
+/// As `setsockopt(2)`: `EPERM`.
+pub fn set_ipv6_transparent(socket: &impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    #[expect(clippy::cast_possible_truncation, reason = "the size of an int")]
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed for the call; the option's value is a `c_int` of the
+    // length given that lives across the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_IPV6,
+            IPV6_TRANSPARENT,
+            (&raw const on).cast(),
+            len,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
