@@ -1,1 +1,27 @@
-//! Room `http`.
+//! HTTP/1.x for an intermediary that nobody sees: bytes in, decisions out.
+//!
+//! Nothing here owns a socket, a task or a clock. The session keeps the bytes; this room says
+//! which of them form a head ([`parse_request`], [`parse_response`]), how long the body is
+//! ([`BodyDecoder`]) and what has to be written instead of what came (the connection-level
+//! fields of RFC 9110 §7.6.1, [`RequestHead::write_forwarded`]).
+//!
+//! One rule stands above all others: **what leaves us on either side can be read in one way
+//! only.** A message that two readers could frame differently (RFC 9112 §11.2) is refused, never
+//! repaired, and everything else is forwarded as it came, byte for byte.
+//!
+//! A session's loop:
+//!
+//! 1. [`classify`] the first bytes of a connection; drop what it says is to be skipped.
+//! 2. [`parse_request_from`] with a [`HeadScanner`] until it gives a head or a [`Refusal`].
+//! 3. Send on the head; then let a [`BodyDecoder`] say how many bytes belong to the body.
+//! 4. [`parse_response_from`] with [`RequestHead::context`]; interim heads (1xx) are forwarded
+//!    and another head follows.
+
+mod refusal;
+mod start;
+mod syntax;
+
+pub use self::{
+    refusal::{HeadLimits, Refusal},
+    start::{Start, classify},
+};
