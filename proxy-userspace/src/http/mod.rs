@@ -17,11 +17,15 @@
 //! 4. [`parse_response_from`] with [`RequestHead::context`]; interim heads (1xx) are forwarded
 //!    and another head follows.
 
+mod field;
+mod lines;
 mod refusal;
+mod scan;
 mod start;
 mod syntax;
 
 pub use self::{
     refusal::{HeadLimits, Refusal},
+    scan::HeadScanner,
     start::{Start, classify},
 };
