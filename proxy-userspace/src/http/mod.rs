@@ -17,15 +17,26 @@
 //! 4. [`parse_response_from`] with [`RequestHead::context`]; interim heads (1xx) are forwarded
 //!    and another head follows.
 
+mod authority;
 mod field;
+mod framing;
+mod hop;
 mod lines;
 mod refusal;
+mod request;
+mod response;
 mod scan;
 mod start;
 mod syntax;
+mod target;
 
 pub use self::{
     refusal::{HeadLimits, Refusal},
+    request::{RequestFraming, RequestHead, parse_request, parse_request_from},
+    response::{
+        RequestContext, ResponseFraming, ResponseHead, parse_response, parse_response_from,
+    },
     scan::HeadScanner,
     start::{Start, classify},
+    target::MethodKind,
 };
