@@ -18,6 +18,7 @@
 //!    and another head follows.
 
 mod authority;
+mod chunked;
 mod field;
 mod framing;
 mod hop;
@@ -29,8 +30,13 @@ mod scan;
 mod start;
 mod syntax;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
+    chunked::{
+        ChunkError, ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILERS, Progress,
+    },
     refusal::{HeadLimits, Refusal},
     request::{RequestFraming, RequestHead, parse_request, parse_request_from},
     response::{
