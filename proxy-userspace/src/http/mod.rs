@@ -18,6 +18,7 @@
 //!    and another head follows.
 
 mod authority;
+mod body;
 mod chunked;
 mod field;
 mod framing;
@@ -34,6 +35,7 @@ mod target;
 mod tests;
 
 pub use self::{
+    body::{BodyDecoder, BodyError, Eof},
     chunked::{
         ChunkError, ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILERS, Progress,
     },
