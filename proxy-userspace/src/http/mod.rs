@@ -17,6 +17,7 @@
 //! 4. [`parse_response_from`] with [`RequestHead::context`]; interim heads (1xx) are forwarded
 //!    and another head follows.
 
+mod answer;
 mod authority;
 mod body;
 mod chunked;
@@ -35,6 +36,7 @@ mod target;
 mod tests;
 
 pub use self::{
+    answer::answer,
     body::{BodyDecoder, BodyError, Eof},
     chunked::{
         ChunkError, ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILERS, Progress,
