@@ -1,0 +1,235 @@
+//! Bodies of either direction, however they are framed (RFC 9112 §6.3).
+
+use thiserror::Error;
+
+use crate::http::{
+    chunked::{ChunkError, ChunkedDecoder, Progress},
+    request::RequestFraming,
+    response::ResponseFraming,
+};
+
+/// Why a body cannot be forwarded any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BodyError {
+    /// The chunked framing is malformed.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// The caller forwarded more past the decoder than there was to come.
+    #[error("more bytes were forwarded than the body has")]
+    Overrun,
+}
+
+/// What the end of the sender's stream means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eof {
+    /// The body is whole.
+    Complete,
+    /// Bytes are missing; the receiver must be able to tell (RFC 9112 §8).
+    Truncated,
+}
+
+/// Follows a body and says which bytes belong to it. They are forwarded as they came.
+#[derive(Debug)]
+pub struct BodyDecoder {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// This many bytes are still to come.
+    Length(u64),
+    Chunked(ChunkedDecoder),
+    UntilClose,
+}
+
+impl From<RequestFraming> for BodyDecoder {
+    fn from(framing: RequestFraming) -> Self {
+        let kind = match framing {
+            RequestFraming::None => Kind::Length(0),
+            RequestFraming::Length(length) => Kind::Length(length),
+            RequestFraming::Chunked => Kind::Chunked(ChunkedDecoder::new()),
+        };
+        Self { kind }
+    }
+}
+
+/// A tunnel has no body: what follows belongs to neither HTTP nor this decoder.
+impl From<ResponseFraming> for BodyDecoder {
+    fn from(framing: ResponseFraming) -> Self {
+        let kind = match framing {
+            ResponseFraming::None | ResponseFraming::Tunnel => Kind::Length(0),
+            ResponseFraming::Length(length) => Kind::Length(length),
+            ResponseFraming::Chunked => Kind::Chunked(ChunkedDecoder::new()),
+            ResponseFraming::UntilClose => Kind::UntilClose,
+        };
+        Self { kind }
+    }
+}
+
+impl BodyDecoder {
+    /// Follows `input`: what an earlier call did not consume, then what came since.
+    ///
+    /// Bytes after the end of the body are not touched.
+    ///
+    /// # Errors
+    /// [`BodyError::Chunk`] if the chunked framing is malformed.
+    pub fn advance(&mut self, input: &[u8]) -> Result<Progress, BodyError> {
+        let taken = match &mut self.kind {
+            Kind::Chunked(decoder) => return Ok(decoder.advance(input)?),
+            Kind::Length(left) => {
+                let taken = usize::try_from(*left).map_or(input.len(), |l| l.min(input.len()));
+                *left -= taken as u64;
+                taken
+            }
+            Kind::UntilClose => input.len(),
+        };
+        Ok(Progress {
+            consumed: taken,
+            payload: taken,
+            done: self.is_done(),
+        })
+    }
+
+    /// Is the body complete? Never so before the end of the stream if that is what ends it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        match &self.kind {
+            Kind::Length(left) => *left == 0,
+            Kind::Chunked(decoder) => decoder.is_done(),
+            Kind::UntilClose => false,
+        }
+    }
+
+    /// What it means that the sender's stream ends here.
+    #[must_use]
+    pub fn on_eof(&self) -> Eof {
+        if self.is_until_close() || self.is_done() {
+            Eof::Complete
+        } else {
+            Eof::Truncated
+        }
+    }
+
+    /// Does only the end of the stream end this body? All bytes up to there need no look.
+    #[must_use]
+    pub const fn is_until_close(&self) -> bool {
+        matches!(self.kind, Kind::UntilClose)
+    }
+
+    /// How many of the next bytes surely belong to the body and need no look, so that they can
+    /// be forwarded without passing through here: the rest of a length, or of a chunk's content.
+    ///
+    /// To be asked when everything that was read before was consumed; [`skip`](Self::skip) says
+    /// how many of them were forwarded.
+    #[must_use]
+    pub const fn remaining_length(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Length(left) => Some(*left),
+            Kind::Chunked(decoder) => decoder.remaining_length(),
+            Kind::UntilClose => None,
+        }
+    }
+
+    /// Takes note of `count` bytes of the body that were forwarded without passing through here.
+    ///
+    /// # Errors
+    /// [`BodyError::Overrun`] if there were not that many to come.
+    pub fn skip(&mut self, count: u64) -> Result<(), BodyError> {
+        match &mut self.kind {
+            Kind::Length(left) => {
+                *left = left.checked_sub(count).ok_or(BodyError::Overrun)?;
+                Ok(())
+            }
+            Kind::Chunked(decoder) => decoder.skip(count).then_some(()).ok_or(BodyError::Overrun),
+            Kind::UntilClose => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_is_exact() {
+        let mut body = BodyDecoder::from(RequestFraming::Length(5));
+        assert_eq!(body.remaining_length(), Some(5));
+        let progress = body.advance(b"he").unwrap();
+        assert_eq!(
+            progress,
+            Progress {
+                consumed: 2,
+                payload: 2,
+                done: false
+            }
+        );
+        assert_eq!(body.on_eof(), Eof::Truncated);
+        assert_eq!(body.skip(4), Err(BodyError::Overrun));
+        body.skip(1).unwrap();
+        let progress = body.advance(b"loGET /").unwrap();
+        assert_eq!(
+            progress,
+            Progress {
+                consumed: 2,
+                payload: 2,
+                done: true
+            }
+        );
+        assert_eq!(
+            (body.on_eof(), body.remaining_length()),
+            (Eof::Complete, Some(0))
+        );
+    }
+
+    #[test]
+    fn no_body_is_done_at_once() {
+        let framings = [
+            ResponseFraming::None,
+            ResponseFraming::Length(0),
+            ResponseFraming::Tunnel,
+        ];
+        for framing in framings {
+            let mut body = BodyDecoder::from(framing);
+            assert!(body.is_done());
+            assert_eq!(
+                body.advance(b"next").map(|p| (p.consumed, p.done)),
+                Ok((0, true))
+            );
+        }
+        assert!(BodyDecoder::from(RequestFraming::None).is_done());
+    }
+
+    #[test]
+    fn chunked_ends_itself() {
+        let mut body = BodyDecoder::from(ResponseFraming::Chunked);
+        assert_eq!(body.advance(b"3\r\nab").map(|p| p.consumed), Ok(5));
+        assert_eq!(
+            (body.on_eof(), body.remaining_length()),
+            (Eof::Truncated, Some(1))
+        );
+        body.skip(1).unwrap();
+        assert_eq!(body.skip(1), Err(BodyError::Overrun));
+        assert!(body.advance(b"\r\n0\r\n\r\n").is_ok_and(|p| p.done));
+        assert_eq!(body.on_eof(), Eof::Complete);
+        let mut body = BodyDecoder::from(RequestFraming::Chunked);
+        assert_eq!(
+            body.advance(b"-1\r\n"),
+            Err(BodyError::Chunk(ChunkError::Size))
+        );
+    }
+
+    #[test]
+    fn close_ends_what_nothing_else_does() {
+        let mut body = BodyDecoder::from(ResponseFraming::UntilClose);
+        assert!(
+            body.advance(b"anything")
+                .is_ok_and(|p| p.consumed == 8 && !p.done)
+        );
+        body.skip(1 << 40).unwrap();
+        assert!(body.is_until_close() && !body.is_done());
+        assert_eq!(
+            (body.on_eof(), body.remaining_length()),
+            (Eof::Complete, None)
+        );
+    }
+}

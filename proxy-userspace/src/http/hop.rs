@@ -1,0 +1,277 @@
+//! Connection-level fields: what is said to the next hop and must not go further
+//! (RFC 9110 §7.6.1, §7.8, §10.1.4).
+
+use bytes::BufMut;
+
+use crate::http::{
+    field::{Field, Fields},
+    syntax::{elements, is_token},
+};
+
+/// The connection options that we understand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    pub(super) upgrade: bool,
+    pub(super) te: bool,
+}
+
+/// What the connection-level fields of a head say, as they are noted one by one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hop {
+    /// Over all Connection fields.
+    pub(super) said: Options,
+    /// Number of Connection fields.
+    pub(super) lines: usize,
+    /// Options beyond [`Options`]; each may name a field that is not to go further.
+    named: usize,
+    /// There is a field that goes no further, or not as it came.
+    dropped: bool,
+    te_lines: usize,
+    te_trailers: bool,
+    upgrade_lines: usize,
+    /// Protocols in Upgrade that we would let the two sides switch to.
+    protocols: usize,
+    /// Upgrade names h2c: that would be HTTP past this codec.
+    h2c: bool,
+    /// Upgrade is no list of protocols.
+    upgrade_malformed: bool,
+}
+
+/// Most options of a head that may name fields. Each is compared with each field's name.
+const MAX_NAMED: usize = 32;
+
+/// Fields that another reader needs to find the end of the message or its addressee, or that ask
+/// for a message. Naming one in Connection would make us remove it.
+const NEVER_NAMED: [&str; 3] = ["content-length", "host", "expect"];
+
+impl Hop {
+    /// Takes note of `field` if it is connection-level.
+    pub(super) fn note(&mut self, field: &Field<'_>) -> Result<(), &'static str> {
+        match Level::of(field) {
+            Level::Connection => {
+                self.lines += 1;
+                elements(field.value).try_for_each(|option| self.note_option(option))?;
+            }
+            Level::Hop => self.dropped = true,
+            Level::Te => {
+                self.te_lines += 1;
+                let trailers = |element: &[u8]| element.eq_ignore_ascii_case(b"trailers");
+                self.te_trailers |= elements(field.value).any(trailers);
+                self.dropped |= self.te_lines > 1 || !trailers(field.value);
+            }
+            Level::Upgrade => {
+                self.upgrade_lines += 1;
+                for protocol in elements(field.value) {
+                    self.h2c |= is_h2c(protocol);
+                    self.upgrade_malformed |= !is_protocol(protocol);
+                    self.protocols += usize::from(!is_h2c(protocol));
+                }
+            }
+            Level::End => {}
+        }
+        Ok(())
+    }
+
+    fn note_option(&mut self, option: &[u8]) -> Result<(), &'static str> {
+        if option.eq_ignore_ascii_case(b"close") {
+            self.said.close = true;
+        } else if option.eq_ignore_ascii_case(b"keep-alive") {
+            self.said.keep_alive = true;
+        } else if option.eq_ignore_ascii_case(b"upgrade") {
+            self.said.upgrade = true;
+        } else if option.eq_ignore_ascii_case(b"te") {
+            self.said.te = true;
+        } else if NEVER_NAMED
+            .iter()
+            .any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
+        {
+            return Err("Connection names a field that is not connection-level");
+        } else {
+            self.named += 1;
+            if self.named > MAX_NAMED {
+                return Err("too many connection options");
+            }
+        }
+        Ok(())
+    }
+
+    /// Is `field` a Connection that names the field `name`?
+    pub(super) fn names(field: &Field<'_>, name: &str) -> bool {
+        field.is("connection")
+            && elements(field.value).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// Does the sender mean to use the connection again (RFC 9112 §9.3)?
+    pub(super) const fn persistent(&self, minor: u8) -> bool {
+        !self.said.close && (minor > 0 || self.said.keep_alive)
+    }
+
+    /// Is there an Upgrade that goes further, if perhaps without h2c?
+    pub(super) const fn upgrade(&self) -> bool {
+        self.said.upgrade && self.protocols > 0 && !self.upgrade_malformed
+    }
+
+    pub(super) const fn h2c(&self) -> bool {
+        self.h2c
+    }
+
+    /// Our own Connection for a message that goes on with what its sender said.
+    pub(super) const fn options(&self) -> Options {
+        Options {
+            close: self.said.close,
+            keep_alive: self.said.keep_alive && !self.said.close,
+            upgrade: self.upgrade(),
+            te: self.te_trailers,
+        }
+    }
+
+    /// Would [`Hop::write_fields`] write every field as it came, but for the order and spacing
+    /// of the connection options?
+    pub(super) fn is_verbatim(&self, own: Options) -> bool {
+        let connection = match self.lines {
+            0 => own == Options::default(),
+            1 => own != Options::default() && own == self.said && self.named == 0,
+            _ => false,
+        };
+        connection
+            && !self.dropped
+            && !self.h2c
+            && (self.te_lines == 0 || own.te)
+            && (self.upgrade_lines == 0 || own.upgrade)
+    }
+
+    /// Writes all field lines and the empty line; `own` stands in the place of the first
+    /// Connection, or at the end if there was none.
+    pub(super) fn write_fields(
+        &self,
+        buf: &[u8],
+        fields: &Fields<'_, '_>,
+        own: Options,
+        out: &mut impl BufMut,
+    ) {
+        let mut named: [&[u8]; MAX_NAMED] = [&[]; MAX_NAMED];
+        let options = fields.clone().filter(|field| field.is("connection"));
+        let unknown = options
+            .flat_map(|field| elements(field.value))
+            .filter(|o| !is_known(o));
+        for (slot, option) in named.iter_mut().zip(unknown) {
+            *slot = option;
+        }
+        let named = &named[..self.named.min(MAX_NAMED)];
+        let (mut connection, mut te) = (false, false);
+        for field in fields.clone() {
+            match Level::of(&field) {
+                Level::Connection => {
+                    if !std::mem::replace(&mut connection, true) {
+                        write_connection(own, out);
+                    }
+                }
+                Level::Hop => {}
+                Level::Te => {
+                    if own.te && !std::mem::replace(&mut te, true) {
+                        out.put_slice(b"TE: trailers\r\n");
+                    }
+                }
+                Level::Upgrade => {
+                    if own.upgrade {
+                        write_upgrade(buf, &field, out);
+                    }
+                }
+                // What frames the message is forwarded as it is, and so is the field that says so.
+                Level::End
+                    if named
+                        .iter()
+                        .any(|name| field.name.as_bytes().eq_ignore_ascii_case(name))
+                        && !field.is("transfer-encoding") => {}
+                Level::End => out.put_slice(field.line.of(buf)),
+            }
+        }
+        if !connection {
+            write_connection(own, out);
+        }
+        out.put_slice(b"\r\n");
+    }
+}
+
+/// How far a field goes.
+enum Level {
+    Connection,
+    /// To the next hop only, by its nature.
+    Hop,
+    Te,
+    Upgrade,
+    End,
+}
+
+impl Level {
+    fn of(field: &Field<'_>) -> Self {
+        match field.name.len() {
+            10 if field.is("connection") => Self::Connection,
+            10 if field.is("keep-alive") => Self::Hop,
+            16 if field.is("proxy-connection") => Self::Hop,
+            2 if field.is("te") => Self::Te,
+            7 if field.is("upgrade") => Self::Upgrade,
+            _ => Self::End,
+        }
+    }
+}
+
+fn is_known(option: &&[u8]) -> bool {
+    ["close", "keep-alive", "upgrade", "te"]
+        .iter()
+        .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// `token [ "/" token ]` (RFC 9110 §7.8).
+fn is_protocol(element: &[u8]) -> bool {
+    element.splitn(2, |&byte| byte == b'/').all(is_token)
+}
+
+/// h2c, or one of its drafts (`h2c-14`), with or without a version.
+fn is_h2c(protocol: &[u8]) -> bool {
+    let name = protocol
+        .split(|byte| matches!(byte, b'/' | b'-'))
+        .next()
+        .unwrap_or_default();
+    name.eq_ignore_ascii_case(b"h2c")
+}
+
+fn write_connection(own: Options, out: &mut impl BufMut) {
+    let options: [(bool, &[u8]); 4] = [
+        (own.close, b"close"),
+        (own.keep_alive, b"keep-alive"),
+        (own.upgrade, b"upgrade"),
+        (own.te, b"TE"),
+    ];
+    let mut separator: &[u8] = b"Connection: ";
+    for (_, option) in options.iter().filter(|(said, _)| *said) {
+        out.put_slice(separator);
+        out.put_slice(option);
+        separator = b", ";
+    }
+    if separator == b", " {
+        out.put_slice(b"\r\n");
+    }
+}
+
+/// The line as it came, or what is left of it without h2c.
+fn write_upgrade(buf: &[u8], field: &Field<'_>, out: &mut impl BufMut) {
+    if !elements(field.value).any(is_h2c) {
+        out.put_slice(field.line.of(buf));
+        return;
+    }
+    let mut separator: &[u8] = b": ";
+    for protocol in elements(field.value).filter(|protocol| !is_h2c(protocol)) {
+        if separator == b": " {
+            out.put_slice(field.name.as_bytes());
+        }
+        out.put_slice(separator);
+        out.put_slice(protocol);
+        separator = b", ";
+    }
+    if separator == b", " {
+        out.put_slice(b"\r\n");
+    }
+}

@@ -1,0 +1,298 @@
+//! Response heads: how a response is framed, and what is forwarded of its head.
+
+use bytes::BufMut;
+
+use crate::http::{
+    field::FieldTable,
+    framing::{Coding, FramingFields},
+    hop::{Hop, Options},
+    refusal::{HeadLimits, Refusal},
+    scan::{Flaw, HeadScanner, Layout},
+    target::minor_version,
+};
+
+/// What a response's framing depends on besides the response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The request was a HEAD.
+    pub head: bool,
+    /// The request was a CONNECT.
+    pub connect: bool,
+    /// The request asked for an upgrade and the origin was told so.
+    pub upgrade: bool,
+    /// The request's minor version, 0 or 1.
+    pub minor: u8,
+}
+
+/// How long a response's body is (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseFraming {
+    /// No body.
+    None,
+    /// This many bytes.
+    Length(u64),
+    /// Until the last chunk and its trailers.
+    Chunked,
+    /// Until the origin closes.
+    UntilClose,
+    /// No body; from here on the connection carries something else, both ways.
+    Tunnel,
+}
+
+/// A response's head that can be read in one way only.
+///
+/// Holds offsets into the buffer that it was parsed from; every method that takes `buf` wants
+/// the same bytes at its beginning again.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// Bytes of the head in the buffer, with the empty line.
+    pub len: usize,
+    /// Status code, 100 to 999.
+    pub status: u16,
+    /// Minor version: 0, or 1 for all later ones.
+    pub minor: u8,
+    /// How long the body is.
+    pub framing: ResponseFraming,
+    /// May another response follow on this connection (RFC 9112 §9.3)?
+    pub persistent: bool,
+    /// 1xx, but for 101: the response proper is still to come.
+    pub interim: bool,
+    layout: Layout,
+    /// The version has to be written as `HTTP/1.1`.
+    later_minor: bool,
+    hop: Hop,
+}
+
+/// Parses a response's head at the beginning of `buf`. `None` if it is not complete yet.
+///
+/// # Errors
+/// A [`Refusal`] with status 502 if the head is malformed, ambiguous or too large.
+pub fn parse_response(
+    buf: &[u8],
+    limits: &HeadLimits,
+    request: &RequestContext,
+) -> Result<Option<ResponseHead>, Refusal> {
+    parse_response_from(&mut HeadScanner::new(), buf, limits, request)
+}
+
+/// As [`parse_response`], without another look at the bytes that `scanner` has already seen.
+///
+/// # Errors
+/// As [`parse_response`].
+pub fn parse_response_from(
+    scanner: &mut HeadScanner,
+    buf: &[u8],
+    limits: &HeadLimits,
+    request: &RequestContext,
+) -> Result<Option<ResponseHead>, Refusal> {
+    let Some((line_len, fresh)) = scanner.start_line(buf, limits).map_err(refusal)? else {
+        return Ok(None);
+    };
+    if fresh {
+        StatusLine::parse(&buf[..line_len])?;
+    }
+    let Some(layout) = scanner.head(buf, limits).map_err(refusal)? else {
+        return Ok(None);
+    };
+    let line = StatusLine::parse(&buf[..line_len])?;
+    read_fields(buf, layout, line, request).map(Some)
+}
+
+impl ResponseHead {
+    /// Can the first [`len`](Self::len) bytes be forwarded as they are? `persistent` as in
+    /// [`write_forwarded`](Self::write_forwarded).
+    #[must_use]
+    pub fn is_verbatim(&self, persistent: bool) -> bool {
+        !self.later_minor && self.hop.is_verbatim(self.own(persistent))
+    }
+
+    /// Writes the head as it is forwarded: as it came, but for connection-level fields
+    /// (RFC 9110 §7.6.1) and a minor version that is not ours (RFC 9110 §2.5).
+    ///
+    /// With `persistent` false the client is told that the connection closes after this
+    /// response; true says no more than the origin did. Neither matters for interim responses
+    /// and tunnels.
+    pub fn write_forwarded(&self, buf: &[u8], persistent: bool, out: &mut impl BufMut) {
+        let mut table = FieldTable::new();
+        let verbatim = self.is_verbatim(persistent);
+        let fields = (!verbatim)
+            .then(|| table.split(buf, &self.layout))
+            .flatten();
+        let Some(fields) = fields else {
+            out.put_slice(buf.get(..self.len).unwrap_or_default());
+            return;
+        };
+        let line = &buf[..self.layout.fields()];
+        if self.later_minor {
+            out.put_slice(b"HTTP/1.1");
+            out.put_slice(&line[VERSION_LEN..]);
+        } else {
+            out.put_slice(line);
+        }
+        self.hop
+            .write_fields(buf, &fields, self.own(persistent), out);
+    }
+
+    /// Our own Connection.
+    fn own(&self, persistent: bool) -> Options {
+        let said = self.hop.options();
+        // TE is for requests.
+        let said = Options { te: false, ..said };
+        if self.interim || self.framing == ResponseFraming::Tunnel {
+            return said;
+        }
+        let persistent = persistent && self.persistent;
+        // Such a response ends with the connection for every reader; nothing has to be added.
+        let evident = self.framing == ResponseFraming::UntilClose || self.minor == 0;
+        let close = said.close || (!persistent && (self.hop.lines > 0 || !evident));
+        Options {
+            close,
+            keep_alive: said.keep_alive && persistent,
+            ..said
+        }
+    }
+}
+
+/// `HTTP/1.1`
+const VERSION_LEN: usize = 8;
+
+struct StatusLine {
+    minor: u8,
+    status: u16,
+}
+
+impl StatusLine {
+    /// RFC 9112 §4, but that the SP after the code may be missing if there is no reason phrase:
+    /// many servers leave it out, and no reader takes it for anything else.
+    fn parse(line: &[u8]) -> Result<Self, Refusal> {
+        let bad = Refusal::bad_response;
+        let version = line.get(..VERSION_LEN).and_then(minor_version);
+        let minor = match version {
+            Some((1, minor)) => minor,
+            Some(_) => return Err(bad("major version is not 1")),
+            None => return Err(bad("malformed version")),
+        };
+        let status = match line[VERSION_LEN..] {
+            [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']
+            | [
+                b' ',
+                a @ b'1'..=b'9',
+                b @ b'0'..=b'9',
+                c @ b'0'..=b'9',
+                b' ',
+                ..,
+            ] => {
+                let digit = |byte: u8| u16::from(byte - b'0');
+                digit(a) * 100 + digit(b) * 10 + digit(c)
+            }
+            _ => return Err(bad("malformed status line")),
+        };
+        Ok(Self { minor, status })
+    }
+}
+
+/// What the fields say, in one pass.
+fn read_fields(
+    buf: &[u8],
+    layout: Layout,
+    line: StatusLine,
+    request: &RequestContext,
+) -> Result<ResponseHead, Refusal> {
+    let bad = Refusal::bad_response;
+    let StatusLine {
+        minor: raw_minor,
+        status,
+    } = line;
+    let minor = raw_minor.min(1);
+    let mut table = FieldTable::new();
+    let fields = table
+        .split(buf, &layout)
+        .ok_or(bad("fields can be read in two ways"))?;
+    let (mut framing_fields, mut hop) = (FramingFields::default(), Hop::default());
+    for field in fields {
+        framing_fields
+            .note(&field, field.line.of(buf))
+            .map_err(bad)?;
+        // Connection may name Transfer-Encoding here: large CDNs do so by the letter of RFC 2616,
+        // and the field is forwarded all the same.
+        hop.note(&field).map_err(bad)?;
+    }
+    framing_fields.check(minor).map_err(bad)?;
+    let framing = response_framing(status, &framing_fields, request);
+    if status / 100 == 1 {
+        check_interim(status, minor, &framing_fields, &hop, request)?;
+    }
+    let ends_with_close = matches!(framing, ResponseFraming::UntilClose | ResponseFraming::Tunnel)
+        // A 204 has no body (RFC 9110 §15.3.5) and must not announce one (§8.6). Who believes
+        // the announcement waits for bytes that do not come; it must not wait on our next response.
+        || (status == 204 && announces_body(&framing_fields))
+        // RFC 9112 §6.1: chunked is not for clients of 1.0. Those that do not know it read to
+        // the end, those that do find the end there too.
+        || (framing == ResponseFraming::Chunked && request.minor == 0);
+    Ok(ResponseHead {
+        len: layout.len,
+        status,
+        minor,
+        framing,
+        persistent: hop.persistent(minor) && !ends_with_close,
+        interim: status / 100 == 1 && status != 101,
+        layout,
+        later_minor: raw_minor > 1,
+        hop,
+    })
+}
+
+/// RFC 9112 §6.3, its items in their order.
+fn response_framing(
+    status: u16,
+    fields: &FramingFields,
+    request: &RequestContext,
+) -> ResponseFraming {
+    match (status, fields.coding, fields.length) {
+        (101, _, _) => ResponseFraming::Tunnel,
+        _ if request.head => ResponseFraming::None,
+        (100..=199 | 204 | 304, _, _) => ResponseFraming::None,
+        (200..=299, _, _) if request.connect => ResponseFraming::Tunnel,
+        (_, Some(Coding::Chunked | Coding::OthersThenChunked), _) => ResponseFraming::Chunked,
+        (_, Some(Coding::Others), _) => ResponseFraming::UntilClose,
+        (_, None, Some(length)) => ResponseFraming::Length(length),
+        (_, None, None) => ResponseFraming::UntilClose,
+    }
+}
+
+/// A 1xx that a client might take for the response proper, or for one with a body, would put
+/// every later response out of step.
+fn check_interim(
+    status: u16,
+    minor: u8,
+    framing: &FramingFields,
+    hop: &Hop,
+    request: &RequestContext,
+) -> Result<(), Refusal> {
+    let bad = Refusal::bad_response;
+    if announces_body(framing) {
+        return Err(bad("1xx with a body"));
+    }
+    if request.minor == 0 || minor == 0 {
+        // RFC 9110 §15.2: HTTP/1.0 does not know them.
+        return Err(bad("1xx in HTTP/1.0"));
+    }
+    // RFC 9110 §7.8: the origin may switch only to what it was asked for, and has to say to what.
+    if status == 101 && !(request.upgrade && hop.upgrade() && !hop.h2c()) {
+        return Err(bad("101 that was not asked for"));
+    }
+    Ok(())
+}
+
+fn announces_body(fields: &FramingFields) -> bool {
+    fields.coding.is_some() || fields.length.is_some_and(|length| length > 0)
+}
+
+fn refusal(flaw: Flaw) -> Refusal {
+    Refusal::bad_response(match flaw {
+        Flaw::Malformed(detail) => detail,
+        Flaw::LineTooLong => "status line longer than a head may be",
+        Flaw::HeadTooLong => "head longer than a head may be",
+        Flaw::TooManyFields => "too many fields",
+    })
+}
