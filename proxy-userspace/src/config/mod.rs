@@ -1,1 +1,154 @@
-//! Room `config`.
+//! Room `config`: the daemon's settings, from one TOML file, strict.
+//!
+//! Every key has a default, so an empty file is a valid one. A key that is not known or a value
+//! that makes no sense is an error with line and column; nothing is checked a second time later.
+//!
+//! `keys.rs` is the one table of keys: reading, the commented sample and the question what may
+//! change on a reload all come from it.
+
+mod document;
+mod error;
+mod format;
+mod keys;
+mod nearest;
+mod settings;
+
+use std::{fs, path::Path};
+
+pub use error::ConfigError;
+pub use settings::{
+    AccessTarget, Bypass, Config, Families, Host, Intercept, Limits, Log, MAX_PORTS, OnFailure,
+    Spoof, Valve, Workers,
+};
+
+use document::{Document, Fault};
+use keys::KEYS;
+
+/// Where `weir run` looks for its configuration unless told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/weir/weir.toml";
+
+impl Config {
+    /// Reads and parses the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Read`] if the file cannot be read ([`ConfigError::is_not_found`] tells
+    /// whether it is missing), and those of [`Config::parse`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses `text`; `name` is what errors call it, usually the file's path.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with the first mistake in the order of the text.
+    pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
+        let located = |fault: Fault| error::locate(text, name, fault);
+        let document = Document::parse(text).map_err(located)?;
+        let mut config = Self::default();
+        let mut faults = document.unknown_keys();
+        for key in &KEYS {
+            if let Some(value) = document.value(key.path)
+                && let Err(fault) = (key.set)(&mut config, value)
+            {
+                faults.push(fault);
+            }
+        }
+        faults.extend(config.contradictions(&document));
+        match faults.into_iter().min_by_key(|fault| fault.at.start) {
+            Some(first) => Err(located(first)),
+            None => Ok(config),
+        }
+    }
+
+    /// Replaces the interfaces by those of the command line; an empty list leaves the file's.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Flag`] for a name that cannot be an interface's, for one that is given
+    /// twice, or for one that would be both LAN and WAN.
+    pub fn with_interfaces(mut self, lan: &[String], wan: &[String]) -> Result<Self, ConfigError> {
+        for (flag, names, list) in [
+            ("--lan", lan, &mut self.intercept.lan),
+            ("--wan", wan, &mut self.intercept.wan),
+        ] {
+            if !names.is_empty() {
+                *list = format::interfaces::check(names.iter().map(String::as_str))
+                    .map_err(|(_, message)| ConfigError::Flag { flag, message })?;
+            }
+        }
+        match self.both_sides() {
+            // Named after the flag that was given: the other list may be the file's.
+            Some(index) => Err(ConfigError::Flag {
+                flag: if wan.is_empty() { "--lan" } else { "--wan" },
+                message: both_sides_message(&self.intercept.wan[index]),
+            }),
+            None => Ok(self),
+        }
+    }
+
+    /// A commented file with every key at its default, made from the table of keys.
+    #[must_use]
+    pub fn sample() -> String {
+        keys::sample(&Self::default())
+    }
+
+    /// The keys that differ between this configuration and `new` and cannot change while the
+    /// daemon runs, as `section.key`. Empty if a reload can apply `new` completely.
+    #[must_use]
+    pub fn unchangeable_differences(&self, new: &Self) -> Vec<&'static str> {
+        KEYS.iter()
+            .filter(|key| !key.live && (key.show)(self) != (key.show)(new))
+            .map(|key| key.path)
+            .collect()
+    }
+
+    /// What no key can see on its own.
+    fn contradictions(&self, document: &Document<'_>) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if let Some(index) = self.both_sides() {
+            let at = document.element("intercept.wan", index);
+            faults.push(Fault::new(
+                at,
+                both_sides_message(&self.intercept.wan[index]),
+            ));
+        }
+        if self.host.steer_mark == self.host.socket_mark {
+            let value = document
+                .value("host.socket_mark")
+                .or_else(|| document.value("host.steer_mark"));
+            faults.push(Fault::new(
+                value.map(|value| value.span()).unwrap_or_default(),
+                format!(
+                    "host.steer_mark and host.socket_mark are both {:#x}; \
+                     give each a bit of its own",
+                    self.host.steer_mark
+                ),
+            ));
+        }
+        faults
+    }
+
+    /// The position in `intercept.wan` of an interface that is in `intercept.lan` as well.
+    fn both_sides(&self) -> Option<usize> {
+        self.intercept
+            .wan
+            .iter()
+            .position(|name| self.intercept.lan.contains(name))
+    }
+}
+
+fn both_sides_message(name: &str) -> String {
+    format!(
+        "interface \"{name}\" is in both lan and wan, which this version cannot serve; \
+         leave it in one of them"
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The one table of keys.
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::{
+    document::{Fault, Value},
+    format,
+    settings::Config,
+};
+
+/// A key of the file: how it is read, written, explained and whether a reload may change it.
+pub(super) struct Key {
+    /// `section.key`
+    pub(super) path: &'static str,
+    /// Whether a running daemon can take a new value.
+    pub(super) live: bool,
+    /// Comment of the sample.
+    doc: &'static str,
+    /// Puts the file's value into the configuration.
+    pub(super) set: fn(&mut Config, &Value<'_>) -> Result<(), Fault>,
+    /// The configuration's value as TOML.
+    pub(super) show: fn(&Config) -> String,
+}
+
+/// The sections in the order of the sample, with their comments.
+pub(super) const SECTIONS: [(&str, &str); 8] = [
+    ("intercept", "What is intercepted."),
+    (
+        "spoof",
+        "How our connections to origins look: they come from the client's address.",
+    ),
+    (
+        "limits",
+        "What one client, one head or one pause may cost at most.",
+    ),
+    (
+        "valve",
+        "Gives up steering that leads nowhere, e.g. because a firewall eats it.",
+    ),
+    ("log", "What is written down."),
+    (
+        "bypass",
+        "Destinations and sources that are never intercepted (`weir bypass`).",
+    ),
+    (
+        "host",
+        "The numbers that weir occupies in this host's routing.",
+    ),
+    ("workers", "How the work is spread."),
+];
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const INSTANT: Duration = Duration::from_millis(1);
+/// Shorter ones would be mistaken for the jitter of a busy router.
+const BLINK: Duration = Duration::from_millis(100);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// `key!(section.field: format(bounds), live or fixed, comment)`; the field's name is the key's.
+macro_rules! key {
+    ($section:ident.$name:ident: $format:ident($($bounds:expr)?), $live:ident, $doc:literal) => {
+        Key {
+            path: concat!(stringify!($section), ".", stringify!($name)),
+            live: key!(@$live),
+            doc: $doc,
+            set: |config, value| {
+                config.$section.$name = format::$format::read(value $(, $bounds)?)?;
+                Ok(())
+            },
+            show: |config| format::$format::show(&config.$section.$name),
+        }
+    };
+    (@live) => { true };
+    (@fixed) => { false };
+}
+
+/// Every key, grouped by section in the order of [`SECTIONS`].
+#[rustfmt::skip]
+pub(super) static KEYS: [Key; 26] = [
+    key!(intercept.lan: interfaces(), fixed,
+        "Interfaces that clients come from. `--lan` replaces the list."),
+    key!(intercept.wan: interfaces(), fixed,
+        "Interfaces that origins are behind. `--wan` replaces the list."),
+    key!(intercept.ports: ports(), live,
+        "Destination ports that are watched, 1 to 8 of them."),
+    key!(intercept.families: families(), live,
+        "\"ipv4\", \"ipv6\" or both."),
+    key!(intercept.on_failure: on_failure(), live,
+        "New flows while no worker can take them: \"open\" lets them go direct."),
+    key!(intercept.heartbeat_stale: duration(BLINK..=MINUTE), live,
+        "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
+    key!(spoof.ports: port_range(), live,
+        "Source ports, from 1024. Keep them below the range that clients draw from."),
+    key!(limits.connections: count(1..=1_000_000), live,
+        "Client connections at once; beyond it new flows go direct (1 to 1000000)."),
+    key!(limits.head: size(KIB..=MIB), live,
+        "The head of a request or response (1KiB to 1MiB)."),
+    key!(limits.fields: count(1..=4096), live,
+        "Fields in a head (1 to 4096)."),
+    key!(limits.head_timeout: duration(INSTANT..=HOUR), live,
+        "From the first byte of a head to its end (up to 1h)."),
+    key!(limits.idle_timeout: duration(INSTANT..=WEEK), live,
+        "Nothing moved: a stalled body, or the pause between two requests (up to 168h)."),
+    key!(limits.tunnel_idle_timeout: duration(INSTANT..=WEEK), live,
+        "Nothing moved in a tunnel: an upgrade, CONNECT, or what is not HTTP (up to 168h)."),
+    key!(limits.connect_timeout: duration(INSTANT..=HOUR), live,
+        "How long an origin may take to answer a connect (up to 1h)."),
+    key!(limits.drain: duration(Duration::ZERO..=HOUR), live,
+        "How long a stop waits for live exchanges (0s to 1h)."),
+    key!(valve.enabled: boolean(), live,
+        "Without it, steered connections that lead nowhere time out."),
+    key!(valve.window: duration(BLINK..=MINUTE), live,
+        "How long unanswered steering is tolerated before the valve opens (100ms to 1m)."),
+    key!(valve.probe: number(1..=1_000_000), live,
+        "While open, one SYN in so many is steered to see whether it works again."),
+    key!(log.access: access(), live,
+        "One JSON line per request: \"off\", \"stdout\" or the absolute path of a file.\n\
+         SIGUSR1 opens the file anew (log rotation)."),
+    key!(log.level: level(), live,
+        "The daemon's own messages: \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a\n\
+         list of filters such as \"info,proxy_userspace::session=debug\"."),
+    key!(bypass.file: file(), fixed,
+        "The durable list, an absolute path. Empty: /var/lib/weir/<instance>/bypass.json"),
+    key!(host.table: table(), fixed,
+        "Number of the routing table that delivers marked packets locally."),
+    key!(host.priority: number(1..=32_765), fixed,
+        "Priority of the routing rules, before the main table's (1 to 32765)."),
+    key!(host.steer_mark: mark(), fixed,
+        "The bit of a packet's mark that says \"deliver locally\". Nobody else may use it."),
+    key!(host.socket_mark: mark(), fixed,
+        "The bit of a socket's mark that says \"weir's own\". Nobody else may use it."),
+    key!(workers.count: count(0..=1024), fixed,
+        "Worker threads; 0 is one per CPU."),
+];
+
+/// `section.key` in its two halves.
+pub(super) fn split(path: &str) -> (&str, &str) {
+    path.split_once('.').unwrap_or((path, ""))
+}
+
+/// `config` as a commented file.
+pub(super) fn sample(config: &Config) -> String {
+    let mut text = String::from(
+        "# Configuration of weir, every key at its default. What you do not need you can delete.\n\
+         # Durations have a unit: ms, s, m, h. Sizes too: B, KiB, MiB.\n\
+         # Keys marked (restart) cannot change on a reload (SIGHUP).\n",
+    );
+    for (section, doc) in SECTIONS {
+        let _ = write!(text, "\n# {doc}\n[{section}]\n");
+        for key in KEYS.iter().filter(|key| split(key.path).0 == section) {
+            let restart = if key.live { "" } else { " (restart)" };
+            let doc = key.doc.replace('\n', "\n# ");
+            let _ = writeln!(
+                text,
+                "# {doc}{restart}\n{} = {}",
+                split(key.path).1,
+                (key.show)(config)
+            );
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_section_and_every_section_a_key() {
+        let mut sections: Vec<_> = KEYS.iter().map(|key| split(key.path).0).collect();
+        sections.dedup();
+        let expected: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(
+            sections, expected,
+            "keys are grouped in the order of the sections"
+        );
+    }
+
+    #[test]
+    fn the_sample_explains_every_key_and_stays_narrow() {
+        let sample = sample(&Config::default());
+        for key in &KEYS {
+            let (_, name) = split(key.path);
+            assert!(sample.contains(&format!("\n{name} = ")), "{}", key.path);
+            assert!(!key.doc.is_empty(), "{}", key.path);
+        }
+        for line in sample.lines() {
+            assert!(line.len() <= 100, "{line}");
+        }
+    }
+}

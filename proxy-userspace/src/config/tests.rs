@@ -1,0 +1,288 @@
+use std::{path::PathBuf, time::Duration};
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, "weir.toml")
+}
+
+/// The error's text for a configuration that must not be accepted.
+#[track_caller]
+fn error(text: &str) -> String {
+    match parse(text) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    assert_eq!(parse("").unwrap(), Config::default());
+    assert_eq!(parse("[intercept]\n[limits]\n").unwrap(), Config::default());
+}
+
+#[test]
+fn the_sample_is_the_defaults() {
+    assert_eq!(parse(&Config::sample()).unwrap(), Config::default());
+}
+
+const EVERYTHING: &str = r#"
+[intercept]
+lan = ["eth1", "wg0"]
+wan = ["eth0"]
+ports = [80, 8080]
+families = ["ipv6"]
+on_failure = "open"
+heartbeat_stale = "500ms"
+[spoof]
+ports = "20000-20999"
+[limits]
+connections = 5
+head = "2KiB"
+fields = 7
+head_timeout = "1s"
+idle_timeout = "2m"
+tunnel_idle_timeout = "3h"
+connect_timeout = "1500ms"
+drain = "0s"
+[valve]
+enabled = false
+window = "2s"
+probe = 10
+[log]
+access = "/var/log/we\"ir/\u0001access.json"
+level = "warn,proxy_userspace::session=debug"
+[bypass]
+file = "/srv/bypass.json"
+[host]
+table = 100
+priority = 50
+steer_mark = 0x40
+socket_mark = 0b1000_0000
+[workers]
+count = 3
+"#;
+
+#[test]
+fn every_key_is_read_into_its_type() {
+    let expected = Config {
+        intercept: Intercept {
+            lan: vec!["eth1".into(), "wg0".into()],
+            wan: vec!["eth0".into()],
+            ports: vec![80, 8080],
+            families: Families {
+                ipv4: false,
+                ipv6: true,
+            },
+            on_failure: OnFailure::Open,
+            heartbeat_stale: Duration::from_millis(500),
+        },
+        spoof: Spoof {
+            ports: 20_000..=20_999,
+        },
+        limits: Limits {
+            connections: 5,
+            head: 2048,
+            fields: 7,
+            head_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(120),
+            tunnel_idle_timeout: Duration::from_secs(10_800),
+            connect_timeout: Duration::from_millis(1500),
+            drain: Duration::ZERO,
+        },
+        valve: Valve {
+            enabled: false,
+            window: Duration::from_secs(2),
+            probe: 10,
+        },
+        log: Log {
+            access: AccessTarget::File("/var/log/we\"ir/\u{1}access.json".into()),
+            level: "warn,proxy_userspace::session=debug".into(),
+        },
+        bypass: Bypass {
+            file: Some("/srv/bypass.json".into()),
+        },
+        host: Host {
+            table: 100,
+            priority: 50,
+            steer_mark: 0x40,
+            socket_mark: 0x80,
+        },
+        workers: Workers { count: 3 },
+    };
+    assert_eq!(parse(EVERYTHING).unwrap(), expected);
+}
+
+#[test]
+fn what_is_shown_reads_back() {
+    let config = parse(EVERYTHING).unwrap();
+    assert_eq!(parse(&keys::sample(&config)).unwrap(), config);
+}
+
+#[test]
+fn dotted_keys_and_inline_tables_are_the_same_toml() {
+    let config = parse("limits.fields = 7\nhost = { table = 9 }\n").unwrap();
+    assert_eq!((config.limits.fields, config.host.table), (7, 9));
+}
+
+#[test]
+fn unknown_words_are_located_and_explained() {
+    assert_eq!(
+        error("# a comment\n[intercept]\n  prots = [80]\n"),
+        "weir.toml:3:3: unknown key \"prots\" in [intercept]; did you mean \"ports\"?"
+    );
+    assert_eq!(
+        error("[intercept]\nconnections = 1\n"),
+        "weir.toml:2:1: unknown key \"connections\" in [intercept]; it belongs to [limits]"
+    );
+    assert_eq!(
+        error("[valve]\nxyzzy = 1\n"),
+        "weir.toml:2:1: unknown key \"xyzzy\" in [valve]; there are: enabled, window, probe"
+    );
+    assert_eq!(
+        error("[intercpt]\nports = [80]\n"),
+        "weir.toml:1:2: unknown section [intercpt]; did you mean [intercept]?"
+    );
+    assert_eq!(
+        error("[metrics]\n"),
+        "weir.toml:1:2: unknown section [metrics]; there are: intercept, spoof, limits, valve, \
+         log, bypass, host, workers"
+    );
+    assert_eq!(
+        error("lan = [\"eth1\"]\n"),
+        "weir.toml:1:1: key \"lan\" stands in no section; put it below [intercept]"
+    );
+    assert_eq!(
+        error("xyzzy = 1\n"),
+        "weir.toml:1:1: unknown key \"xyzzy\" outside of any section"
+    );
+    assert_eq!(
+        error("log = \"info\"\n"),
+        "weir.toml:1:1: \"log\" is a section, not a string; write [log] on a line of its own"
+    );
+    assert!(error("[[log]]\nlevel = \"info\"\n").contains("\"log\" is a section, not a list"));
+}
+
+#[test]
+fn what_is_not_toml_is_located() {
+    assert!(
+        error("[intercept\n").starts_with("weir.toml:1:11: "),
+        "{}",
+        error("[intercept\n")
+    );
+    assert!(error("[log]\nlevel = \n").starts_with("weir.toml:2:"));
+    assert!(error("[log]\nlevel = \"info\"\nlevel = \"warn\"\n").starts_with("weir.toml:3:1: "));
+}
+
+#[test]
+fn the_first_mistake_of_the_text_is_told() {
+    let text = "[workers]\ncount = \"x\"\n[intercept]\nprots = [80]\n";
+    assert!(error(text).starts_with("weir.toml:2:9: "));
+    let text = "[intercept]\nprots = [80]\n[workers]\ncount = \"x\"\n";
+    assert!(error(text).starts_with("weir.toml:2:1: "));
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_located() {
+    assert_eq!(
+        error("[intercept]\nlan = [\"a\", \"b\"]\nwan = [\"c\", \"b\"]\n"),
+        "weir.toml:3:13: interface \"b\" is in both lan and wan, which this version cannot serve; \
+         leave it in one of them"
+    );
+    let equal = error("[host]\nsteer_mark = 0x40\nsocket_mark = 0x40\n");
+    assert!(
+        equal.starts_with("weir.toml:3:15: host.steer_mark and host.socket_mark are both 0x40")
+    );
+    // Equal to the default of the other, which the file does not show.
+    assert!(error("[host]\nsteer_mark = 0x20000000\n").starts_with("weir.toml:2:14: "));
+}
+
+#[test]
+fn flags_replace_the_files_interfaces() {
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let config = parse("[intercept]\nlan = [\"a\"]\nwan = [\"b\"]\n").unwrap();
+    let with = |lan: &[&str], wan: &[&str]| {
+        config
+            .clone()
+            .with_interfaces(&names(lan), &names(wan))
+            .map(|config| config.intercept)
+    };
+
+    let intercept = with(&[], &[]).unwrap();
+    assert_eq!(
+        (intercept.lan, intercept.wan),
+        (names(&["a"]), names(&["b"]))
+    );
+    let intercept = with(&["c", "d"], &[]).unwrap();
+    assert_eq!(
+        (intercept.lan, intercept.wan),
+        (names(&["c", "d"]), names(&["b"]))
+    );
+
+    let said = |lan: &[&str], wan: &[&str]| with(lan, wan).unwrap_err().to_string();
+    assert_eq!(
+        said(&["c", "c"], &[]),
+        "--lan: interface \"c\" is listed twice"
+    );
+    assert!(said(&[], &["x/y"]).starts_with("--wan: \"x/y\" is no interface name"));
+    assert!(said(&["b"], &[]).starts_with("--lan: interface \"b\" is in both lan and wan"));
+    assert!(said(&["c"], &["c"]).starts_with("--wan: interface \"c\" is in both lan and wan"));
+}
+
+#[test]
+fn a_reload_names_what_it_cannot_change() {
+    let old = Config::default();
+    assert!(old.unchangeable_differences(&old).is_empty());
+    let new = parse(EVERYTHING).unwrap();
+    assert_eq!(
+        old.unchangeable_differences(&new),
+        [
+            "intercept.lan",
+            "intercept.wan",
+            "bypass.file",
+            "host.table",
+            "host.priority",
+            "host.steer_mark",
+            "host.socket_mark",
+            "workers.count",
+        ]
+    );
+}
+
+#[test]
+fn the_bypass_list_is_the_instances_own_unless_placed() {
+    let placed = Bypass {
+        file: Some("/srv/b.json".into()),
+    };
+    assert_eq!(placed.path("x"), PathBuf::from("/srv/b.json"));
+    assert_eq!(
+        Bypass::default().path("x"),
+        PathBuf::from("/var/lib/weir/x/bypass.json")
+    );
+}
+
+#[test]
+fn files_are_loaded_and_named_in_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weir.toml");
+    let missing = Config::load(&path).unwrap_err();
+    assert!(missing.is_not_found());
+    assert!(missing.to_string().contains(&path.display().to_string()));
+
+    fs::write(&path, "[workers]\ncount = 2\n").unwrap();
+    assert_eq!(Config::load(&path).unwrap().workers.count, 2);
+
+    fs::write(&path, "[workers]\ncuont = 2\n").unwrap();
+    let expected = format!("{}:2:1: unknown key \"cuont\"", path.display());
+    assert!(
+        Config::load(&path)
+            .unwrap_err()
+            .to_string()
+            .starts_with(&expected)
+    );
+
+    fs::write(&path, b"# \xff\n").unwrap();
+    let invalid = Config::load(&path).unwrap_err();
+    assert!(!invalid.is_not_found());
+    assert!(invalid.to_string().contains("UTF-8"), "{invalid}");
+}
