@@ -14,3 +14,6 @@ pub mod fault;
 pub mod netconf;
 pub mod sys;
 pub mod dataplane;
+pub mod listener;
+pub mod upstream;
+pub mod session;

@@ -1,0 +1,18 @@
+//! How the other `weir` commands talk to a running daemon: one JSON line each way over a Unix
+//! socket below `/run/weir/INSTANCE/`.
+
+mod client;
+mod protocol;
+mod server;
+
+pub use client::call;
+pub use protocol::{Answer, FailureKind, Request};
+pub use server::{Call, Server};
+
+use std::path::{Path, PathBuf};
+
+/// The socket of the instance with this run directory.
+#[must_use]
+pub fn socket_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("control.sock")
+}

@@ -1,0 +1,93 @@
+//! The daemon's end of the control socket.
+
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    Answer, Request,
+    protocol::MAX_LINE,
+    socket_path,
+};
+
+/// A request, and where its answer goes.
+pub type Call = (Request, oneshot::Sender<Answer>);
+
+/// How long a command may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Listens for commands while it lives; removes its socket when it is dropped.
+pub struct Server {
+    path: std::path::PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens in `run_dir`; each request goes to `calls`. The caller holds the instance's lock,
+    /// so a socket that is there is a dead daemon's.
+    ///
+    /// # Errors
+    ///
+    /// If the socket cannot be made.
+    pub fn start(run_dir: &Path, calls: mpsc::Sender<Call>) -> io::Result<Self> {
+        let path = socket_path(run_dir);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        let task = tokio::spawn(async move {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let calls = calls.clone();
+                        tokio::spawn(async move {
+                            if let Err(error) = serve(stream, calls).await {
+                                tracing::debug!(%error, "control connection");
+                            }
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "control socket");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        });
+        Ok(Self { path, task })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(read.take(MAX_LINE));
+    timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => {
+            let (reply, answer) = oneshot::channel();
+            let gone = || Answer::failed("the daemon is stopping");
+            match calls.send((request, reply)).await {
+                Ok(()) => answer.await.unwrap_or_else(|_| gone()),
+                Err(_) => gone(),
+            }
+        }
+        Err(error) => Answer::refused(format!("not a request: {error}")),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    write.write_all(&line).await
+}

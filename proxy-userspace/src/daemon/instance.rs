@@ -1,0 +1,122 @@
+//! One daemon per instance name, and one per network namespace.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::{
+    fault::Fault,
+    netconf::{journal, netns},
+};
+
+/// The right to be this instance, and the only one in this network namespace.
+pub(super) struct Claim {
+    run_dir: PathBuf,
+    _instance: Flock<File>,
+    _netns: Flock<File>,
+    netns_lock: PathBuf,
+}
+
+impl Claim {
+    /// Claims the instance and the calling thread's network namespace.
+    pub(super) fn new(instance: &str) -> Result<Self> {
+        check_name(instance)?;
+        let run_dir = journal::run_dir(instance);
+        fs::create_dir_all(&run_dir)
+            .with_context(|| format!("cannot create {}", run_dir.display()))?;
+        let Some(claim) = lock(&run_dir.join("lock"), instance)? else {
+            bail!("instance {instance} is running already: `weir down --instance {instance}` ends it");
+        };
+        let netns_lock = Path::new("/run/weir").join(format!(".netns-{}", netns::current_id()?));
+        let Some(netns) = lock(&netns_lock, instance)? else {
+            let other = fs::read_to_string(&netns_lock).unwrap_or_default();
+            // Nothing of ours may stay behind a refusal.
+            drop(claim);
+            remove_run_dir(&run_dir);
+            bail!(
+                "instance {other} is running in this network namespace: one weir per namespace; \
+                 give that one all interfaces, or end it with `weir down --instance {other}`"
+            );
+        };
+        Ok(Self { run_dir, _instance: claim, _netns: netns, netns_lock })
+    }
+
+    /// Where this instance keeps its journal and control socket.
+    pub(super) fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// Gives the claim back and removes its files: nothing is left of the instance.
+    pub(super) fn release(self) {
+        let _ = fs::remove_file(&self.netns_lock);
+        remove_run_dir(&self.run_dir);
+    }
+}
+
+/// Instance names become directory names.
+pub(super) fn check_name(instance: &str) -> Result<(), Fault> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if instance.is_empty()
+        || instance.len() > 64
+        || instance.starts_with('.')
+        || !instance.chars().all(fine)
+    {
+        return Err(Fault::Usage(format!(
+            "{instance:?} is no instance name: 1 to 64 letters, digits, `-`, `_` and `.`, not \
+             beginning with `.`"
+        )));
+    }
+    Ok(())
+}
+
+/// The lock, or `None` if somebody else has it. It holds the instance's name.
+fn lock(path: &Path, instance: &str) -> Result<Option<Flock<File>>> {
+    let open = || -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    };
+    let file = open().with_context(|| format!("cannot open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut file) => {
+            let mut content = String::new();
+            file.read_to_string(&mut content)?;
+            file.set_len(0)?;
+            io::Seek::rewind(&mut *file)?;
+            file.write_all(instance.as_bytes())?;
+            Ok(Some(file))
+        }
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+fn remove_run_dir(run_dir: &Path) {
+    if let Err(error) = fs::remove_dir_all(run_dir)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %run_dir.display(), %error, "cannot remove the run directory");
+    }
+    // Gone with the last instance; fails while there are others.
+    let _ = fs::remove_dir("/run/weir");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_directory_names() {
+        for good in ["default", "a", "lab-1.2_x"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", ".netns-1", "a/b", "a b", "ä", &"x".repeat(65)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! One of the two TCP connections of a session, with the bytes read from it but not yet used.
+
+use std::{io, time::Duration};
+
+use bytes::BytesMut;
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::addr::SpoofedAddr;
+
+/// Space made for a read; a body's reads grow to [`BODY_READ`].
+pub(super) const HEAD_READ: usize = 4 * 1024;
+
+/// Space made for a read of a body's bytes.
+pub(super) const BODY_READ: usize = 64 * 1024;
+
+/// How long a closing connection waits for the client to take what was sent and close as well.
+/// A close with unread bytes would be a reset, and could destroy the answer on its way.
+const LINGER: Duration = Duration::from_secs(2);
+
+pub(super) struct Leg {
+    pub(super) stream: TcpStream,
+    pub(super) buffer: BytesMut,
+}
+
+/// The origin's leg.
+pub(super) struct Origin {
+    pub(super) leg: Leg,
+    pub(super) spoofed: SpoofedAddr,
+}
+
+impl Leg {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, buffer: BytesMut::new() }
+    }
+
+    /// Reads more into the buffer. 0 is the end of the stream. Cancel-safe.
+    pub(super) async fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.reserve(HEAD_READ);
+        self.stream.read_buf(&mut self.buffer).await
+    }
+
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// Ends the stream in an orderly way: FIN, then whatever still comes is read and dropped.
+    pub(super) async fn finish(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let drain = async {
+            self.buffer.clear();
+            while self.fill().await.is_ok_and(|read| read > 0) {
+                self.buffer.clear();
+            }
+        };
+        let _ = timeout(LINGER, drain).await;
+    }
+
+    /// Dropping the connection from now on sends a reset.
+    pub(super) fn reset_on_close(&self) {
+        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "SO_LINGER");
+        }
+    }
+}
