@@ -1,1 +1,11 @@
-//! Room `observe`.
+//! Room `observe`: what is written down and what is counted.
+
+mod access;
+mod output;
+mod record;
+mod stats;
+
+pub use access::AccessLog;
+pub use output::{AccessLogError, Sink};
+pub use record::AccessRecord;
+pub use stats::{Active, Connections, Snapshot, Stats};

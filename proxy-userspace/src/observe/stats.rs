@@ -1,0 +1,236 @@
+//! Counters of the whole daemon.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::reason::Reason;
+
+/// What the workers have done since the start. Shared by all of them; every counter wraps at
+/// 2^64 and none is ever reset.
+///
+/// Counters are independent of each other: a [`Snapshot`] that is taken while work goes on may
+/// have one of them before and another one after a request.
+#[derive(Debug, Default)]
+pub struct Stats {
+    accepts: AtomicU64,
+    connections: AtomicU64,
+    active: AtomicU64,
+    requests: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    reasons: [AtomicU64; Reason::ALL.len()],
+}
+
+/// A client connection that is counted as active until this is dropped.
+#[derive(Debug)]
+#[must_use = "the connection counts as active only while this is held"]
+pub struct Active(Arc<Stats>);
+
+/// All counters at one moment, as `weir status --json` shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Client connections.
+    pub connections: Connections,
+    /// Connections that the listeners took from the kernel, refused ones included.
+    pub accepts: u64,
+    /// Requests whose head was understood.
+    pub requests: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+    /// How requests, and connections that had none, ended; every reason, also those at zero.
+    pub reasons: BTreeMap<String, u64>,
+}
+
+/// Client connections at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// Now.
+    pub active: u64,
+    /// Since the start, those that are active included.
+    pub total: u64,
+}
+
+impl Stats {
+    /// Counters at zero.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Counts a connection that a listener took from the kernel, whatever becomes of it.
+    pub fn accepted(&self) {
+        self.accepts.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a client connection, which is active until the guard is dropped.
+    pub fn connection(self: &Arc<Self>) -> Active {
+        self.connections.fetch_add(1, Relaxed);
+        self.active.fetch_add(1, Relaxed);
+        Active(Arc::clone(self))
+    }
+
+    /// Client connections that are active now.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.active.load(Relaxed)
+    }
+
+    /// Connections that the listeners took from the kernel.
+    #[must_use]
+    pub fn accepts(&self) -> u64 {
+        self.accepts.load(Relaxed)
+    }
+
+    /// Counts a request whose head was understood.
+    pub fn request(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// Counts how a request, or a connection that had none, ended.
+    pub fn ended(&self, reason: Reason) {
+        self.reasons[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How often `reason` has been the end.
+    #[must_use]
+    pub fn count(&self, reason: Reason) -> u64 {
+        self.reasons[reason as usize].load(Relaxed)
+    }
+
+    /// Adds bytes from and to a client.
+    pub fn bytes(&self, from_client: u64, to_client: u64) {
+        self.bytes_in.fetch_add(from_client, Relaxed);
+        self.bytes_out.fetch_add(to_client, Relaxed);
+    }
+
+    /// All counters.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            connections: Connections {
+                active: self.active(),
+                total: self.connections.load(Relaxed),
+            },
+            accepts: self.accepts(),
+            requests: self.requests.load(Relaxed),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            reasons: Reason::ALL
+                .into_iter()
+                .map(|reason| (reason.as_str().to_owned(), self.count(reason)))
+                .collect(),
+        }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_the_slot_of_its_position() {
+        for (position, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, position, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_connection_is_active_while_its_guard_lives() {
+        let stats = Stats::new();
+        let first = stats.connection();
+        let second = stats.connection();
+        assert_eq!(stats.active(), 2);
+        drop(first);
+        assert_eq!(
+            stats.snapshot().connections,
+            Connections {
+                active: 1,
+                total: 2
+            }
+        );
+        drop(second);
+        assert_eq!(
+            stats.snapshot().connections,
+            Connections {
+                active: 0,
+                total: 2
+            }
+        );
+    }
+
+    #[test]
+    fn counters_count_what_they_say() {
+        let stats = Stats::new();
+        stats.accepted();
+        stats.request();
+        stats.request();
+        stats.bytes(3, 5);
+        stats.bytes(7, 11);
+        stats.ended(Reason::Served);
+        stats.ended(Reason::Served);
+        stats.ended(Reason::NoReturnPath);
+        let snapshot = stats.snapshot();
+        assert_eq!((snapshot.accepts, snapshot.requests), (1, 2));
+        assert_eq!((snapshot.bytes_in, snapshot.bytes_out), (10, 16));
+        assert_eq!(snapshot.reasons.len(), Reason::ALL.len());
+        assert_eq!(snapshot.reasons["served"], 2);
+        assert_eq!(snapshot.reasons["no-return-path"], 1);
+        assert_eq!(snapshot.reasons.values().sum::<u64>(), 3);
+        assert_eq!(stats.count(Reason::Served), 2);
+    }
+
+    #[test]
+    fn threads_lose_nothing() {
+        let stats = Stats::new();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        let _active = stats.connection();
+                        stats.bytes(1, 2);
+                    }
+                });
+            }
+        });
+        let snapshot = stats.snapshot();
+        assert_eq!(
+            snapshot.connections,
+            Connections {
+                active: 0,
+                total: 4000
+            }
+        );
+        assert_eq!((snapshot.bytes_in, snapshot.bytes_out), (4000, 8000));
+    }
+
+    #[test]
+    fn a_snapshot_travels_as_json() {
+        let stats = Stats::new();
+        stats.ended(Reason::Overload);
+        let snapshot = stats.snapshot();
+        let json = serde_json::to_value(&snapshot).unwrap();
+        assert_eq!(
+            json["connections"],
+            serde_json::json!({"active": 0, "total": 0})
+        );
+        assert_eq!(json["reasons"]["overload"], 1);
+        assert_eq!(serde_json::from_value::<Snapshot>(json).unwrap(), snapshot);
+    }
+}
