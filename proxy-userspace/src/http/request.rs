@@ -77,13 +77,15 @@ pub fn parse_request_from(
     let Some((line_len, fresh)) = scanner.start_line(buf, limits).map_err(refusal)? else {
         return Ok(None);
     };
-    if fresh {
-        RequestLine::parse(&buf[..line_len])?;
-    }
+    let early = if fresh {
+        Some(RequestLine::parse(&buf[..line_len])?)
+    } else {
+        None
+    };
     let Some(layout) = scanner.head(buf, limits).map_err(refusal)? else {
         return Ok(None);
     };
-    let line = RequestLine::parse(&buf[..line_len])?;
+    let line = early.map_or_else(|| RequestLine::parse(&buf[..line_len]), Ok)?;
     read_fields(buf, layout, line).map(Some)
 }
 

@@ -88,13 +88,15 @@ pub fn parse_response_from(
     let Some((line_len, fresh)) = scanner.start_line(buf, limits).map_err(refusal)? else {
         return Ok(None);
     };
-    if fresh {
-        StatusLine::parse(&buf[..line_len])?;
-    }
+    let early = if fresh {
+        Some(StatusLine::parse(&buf[..line_len])?)
+    } else {
+        None
+    };
     let Some(layout) = scanner.head(buf, limits).map_err(refusal)? else {
         return Ok(None);
     };
-    let line = StatusLine::parse(&buf[..line_len])?;
+    let line = early.map_or_else(|| StatusLine::parse(&buf[..line_len]), Ok)?;
     read_fields(buf, layout, line, request).map(Some)
 }
 

@@ -68,7 +68,8 @@ impl HeadScanner {
         limits: &HeadLimits,
     ) -> Result<Option<(usize, bool)>, Flaw> {
         if let Some(line) = self.line {
-            return Ok(Some((line, false)));
+            // Another buffer than before, if it is shorter: there is no line in it.
+            return Ok((line < buf.len()).then_some((line, false)));
         }
         let seen = within(buf, limits);
         while let Some(&byte) = seen.get(self.pos) {

@@ -1,0 +1,244 @@
+//! What is written in place of a head that came.
+
+use super::{GET, get, request, response};
+use crate::http::RequestContext;
+
+fn forwarded_request(head: &str) -> (String, bool) {
+    let parsed = request(head).unwrap();
+    let mut out = Vec::new();
+    parsed.write_forwarded(head.as_bytes(), &mut out);
+    (String::from_utf8(out).unwrap(), parsed.is_verbatim())
+}
+
+fn forwarded_response(head: &str, context: RequestContext, persistent: bool) -> (String, bool) {
+    let parsed = response(head, context).unwrap();
+    let mut out = Vec::new();
+    parsed.write_forwarded(head.as_bytes(), persistent, &mut out);
+    (
+        String::from_utf8(out).unwrap(),
+        parsed.is_verbatim(persistent),
+    )
+}
+
+#[test]
+fn requests_as_they_came() {
+    let fields = [
+        "",
+        "accept:*/*  \r\nX-CASE:\t a  b \t\r\nX-CASE: \r\nCookie: a=b; c\r\n",
+        "Connection: keep-alive\r\n",
+        "CONNECTION:Close\r\n",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\n",
+        "Connection: Upgrade,keep-alive\r\nUpgrade: websocket\r\n",
+        "TE: Trailers\r\nConnection: te\r\n",
+        "Transfer-Encoding:  Chunked\r\n",
+        "Expect: 100-continue\r\nContent-Length: 05\r\n",
+        "Via: 1.1 x\r\nX-Forwarded-For: y\r\nProxy-Authorization: z\r\n",
+    ];
+    for fields in fields {
+        let head = get(fields);
+        assert_eq!(forwarded_request(&head), (head.clone(), true), "{fields:?}");
+    }
+    for line in [
+        "GET /a?b#c HTTP/1.0",
+        "OPTIONS * HTTP/1.0",
+        "GET http://a/ HTTP/1.0",
+    ] {
+        let head = format!("{line}\r\nHost: a\r\n\r\n");
+        assert_eq!(forwarded_request(&head), (head.clone(), true));
+    }
+}
+
+#[test]
+fn requests_without_what_is_connection_level() {
+    let cases = [
+        // Named fields, and those that are connection-level by nature.
+        (
+            "A: b\r\nConnection: x-hop\r\nX-Hop: 1\r\nC: d\r\n",
+            "A: b\r\nC: d\r\n",
+        ),
+        (
+            "X-Hop: 1\r\nConnection: close, X-HOP\r\nx-hop: 2\r\n",
+            "Connection: close\r\n",
+        ),
+        (
+            "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
+            "Connection: keep-alive\r\n",
+        ),
+        ("Proxy-Connection: keep-alive\r\nA: b\r\n", "A: b\r\n"),
+        // Our own stands in the place of the first.
+        (
+            "A: b\r\nConnection: x\r\nC: d\r\nConnection: close\r\n",
+            "A: b\r\nConnection: close\r\nC: d\r\n",
+        ),
+        ("Connection: keep-alive, close\r\n", "Connection: close\r\n"),
+        (
+            "Connection: close\r\nConnection: close\r\n",
+            "Connection: close\r\n",
+        ),
+        ("Connection:\r\nA: b\r\n", "A: b\r\n"),
+        ("Connection: a b\r\n", ""),
+        // TE
+        (
+            "TE: gzip, trailers;q=1, trailers\r\nConnection: TE\r\n",
+            "TE: trailers\r\nConnection: TE\r\n",
+        ),
+        (
+            "TE: gzip\r\nConnection: TE, close\r\n",
+            "Connection: close\r\n",
+        ),
+        ("TE: trailers\r\n", "TE: trailers\r\nConnection: TE\r\n"),
+        ("Connection: TE\r\n", ""),
+        // Upgrade
+        ("Upgrade: websocket\r\n", ""),
+        ("Connection: Upgrade\r\n", ""),
+        (
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nA: b\r\n",
+            "A: b\r\n",
+        ),
+        (
+            "connection: upgrade\r\nupgrade: h2c , websocket,foo/1\r\n",
+            "Connection: upgrade\r\nupgrade: websocket, foo/1\r\n",
+        ),
+        (
+            "Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n",
+            "Connection: upgrade\r\nUpgrade: websocket\r\n",
+        ),
+    ];
+    for (came, goes) in cases {
+        assert_eq!(
+            forwarded_request(&get(came)),
+            (get(goes), false),
+            "{came:?}"
+        );
+    }
+}
+
+#[test]
+fn later_minor_versions_become_ours() {
+    let came = "GET /x HTTP/1.2\r\nHost: a\r\nA:b\r\n\r\n";
+    let goes = "GET /x HTTP/1.1\r\nHost: a\r\nA:b\r\n\r\n";
+    assert_eq!(forwarded_request(came), (goes.to_owned(), false));
+    let came = "HTTP/1.9 200 Fine\r\nContent-Length: 0\r\n\r\n";
+    let goes = "HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(
+        forwarded_response(came, GET, true),
+        (goes.to_owned(), false)
+    );
+}
+
+#[test]
+fn targets_keep_their_octets() {
+    let head = b"GET /\xff\xc3\xa4 HTTP/1.1\r\nHost: a\r\nA: \xff\r\nKeep-Alive: x\r\n\r\n";
+    let mut out = Vec::new();
+    request(head).unwrap().write_forwarded(head, &mut out);
+    assert_eq!(
+        out,
+        b"GET /\xff\xc3\xa4 HTTP/1.1\r\nHost: a\r\nA: \xff\r\n\r\n"
+    );
+}
+
+#[test]
+fn responses_that_persist() {
+    let same = [
+        "HTTP/1.1 200 OK\r\ncontent-length:0\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n",
+        "HTTP/1.1 200\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 426 X\r\nContent-Length: 0\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
+        // Ends with the connection, as everybody can see.
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ];
+    for head in same {
+        assert_eq!(
+            forwarded_response(head, GET, true),
+            (head.to_owned(), true),
+            "{head:?}"
+        );
+    }
+    let came = "HTTP/1.1 200 OK\r\nConnection: keep-alive, x\r\nKeep-Alive: timeout=5\r\nX: y\r\n\
+        Proxy-Connection: x\r\nUpgrade: h2,h2c\r\nContent-Length: 0\r\n\r\n";
+    let goes = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(
+        forwarded_response(came, GET, true),
+        (goes.to_owned(), false)
+    );
+    let came = "HTTP/1.1 200 OK\r\nTE: trailers\r\nContent-Length: 0\r\n\r\n";
+    let goes = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(
+        forwarded_response(came, GET, true),
+        (goes.to_owned(), false)
+    );
+    let came = "HTTP/1.1 200 OK\r\nUpgrade: h2,h2c\r\nConnection: Upgrade\r\n\
+        Content-Length: 0\r\n\r\n";
+    let goes = "HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(
+        forwarded_response(came, GET, true),
+        (goes.to_owned(), false)
+    );
+}
+
+#[test]
+fn responses_that_end_the_connection() {
+    let cases = [
+        (
+            "1.1 200",
+            "Content-Length: 0\r\nA: b\r\n",
+            "Content-Length: 0\r\nA: b\r\nConnection: close\r\n",
+        ),
+        (
+            "1.1 200",
+            "Connection: keep-alive\r\nContent-Length: 0\r\n",
+            "Connection: close\r\nContent-Length: 0\r\n",
+        ),
+        (
+            "1.0 200",
+            "Connection: keep-alive\r\nContent-Length: 0\r\n",
+            "Connection: close\r\nContent-Length: 0\r\n",
+        ),
+        (
+            "1.1 200",
+            "Connection: keep-alive\r\n",
+            "Connection: close\r\n",
+        ),
+        ("1.0 200", "Content-Length: 0\r\n", "Content-Length: 0\r\n"),
+        ("1.1 200", "A: b\r\n", "A: b\r\n"),
+        ("1.1 100", "", ""),
+        ("1.1 204", "", "Connection: close\r\n"),
+    ];
+    for (line, came, goes) in cases {
+        let head = |fields: &str| format!("HTTP/{line} X\r\n{fields}\r\n");
+        let expected = (head(goes), came == goes);
+        assert_eq!(
+            forwarded_response(&head(came), GET, false),
+            expected,
+            "{line} {came:?}"
+        );
+    }
+}
+
+#[test]
+fn switching_protocols_says_so() {
+    let context = RequestContext {
+        upgrade: true,
+        ..GET
+    };
+    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
+    for persistent in [true, false] {
+        assert_eq!(
+            forwarded_response(head, context, persistent),
+            (head.to_owned(), true)
+        );
+    }
+    let connect = RequestContext {
+        connect: true,
+        ..GET
+    };
+    let head = "HTTP/1.1 200 Connection established\r\n\r\n";
+    assert_eq!(
+        forwarded_response(head, connect, false),
+        (head.to_owned(), true)
+    );
+}
