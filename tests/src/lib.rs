@@ -1,1 +1,40 @@
-//! harness
+//! The harness of the integration tests: the real daemon on the router of a throwaway network
+//! (`proxy_userspace::lab`), a client whose every octet and port a test chooses, and a picture of
+//! a host to compare.
+//!
+//! Everything happens inside namespaces that the test made. A missing privilege or tool is a
+//! panic that names it, never a test that passes without having run. The daemon is the executable
+//! in `WEIR_BIN`, or `target/release/weir` of this workspace.
+
+mod client;
+mod daemon;
+mod host_state;
+mod load;
+mod response;
+mod server;
+mod wait;
+mod world;
+
+pub use client::{ANSWER, Connection, Dial, Echo, connect, dial, get};
+pub use daemon::{Failed, Options, Weir, run_weir, weir_binary};
+pub use host_state::HostState;
+pub use load::{Attempt, Load, Plan, repeat};
+pub use proxy_userspace::lab::{
+    ASIDE, Family, Hop, LAN, Layout, Namespace, Network, ORIGINS, Origin, Side, WAN,
+    origin::{BLOCK, Fnv, Pattern},
+};
+pub use response::Response;
+pub use server::{Nginx, Server};
+pub use wait::{until, until_some};
+pub use world::World;
+
+/// A network, or a panic that says what is missing.
+///
+/// # Panics
+///
+/// Without root, iproute2, or a kernel that has what the layout needs.
+#[must_use]
+pub fn network(layout: &Layout) -> Network {
+    world::raise_descriptor_limit();
+    Network::new(layout).unwrap_or_else(|error| panic!("{error}"))
+}

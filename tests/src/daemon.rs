@@ -1,0 +1,387 @@
+//! `weir` as an operator runs it: the daemon, and the commands that talk to it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{self, Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use proxy_userspace::lab::{LAN, Namespace, Output, READY_LINE, WAN};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::wait::{until, until_some};
+
+/// How long the daemon may take to intercept, on a machine that is busy with other tests.
+const READY: Duration = Duration::from_secs(30);
+/// How long the daemon may take to drain, undo everything and end.
+const STOP: Duration = Duration::from_secs(30);
+
+/// How a daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Interfaces for `--lan`.
+    pub lan: Vec<String>,
+    /// Interfaces for `--wan`.
+    pub wan: Vec<String>,
+    /// TOML; tables `[log]` and `[bypass]` are added unless they are here.
+    pub config: String,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+    /// The instance's name; a new one if absent.
+    pub instance: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            lan: vec![LAN.to_owned()],
+            wan: vec![WAN.to_owned()],
+            config: String::new(),
+            arguments: Vec::new(),
+            instance: None,
+        }
+    }
+}
+
+impl Options {
+    /// The usual interfaces with this configuration.
+    #[must_use]
+    pub fn config(config: &str) -> Self {
+        Self {
+            config: config.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A daemon that did not come to intercepting.
+#[derive(Debug)]
+pub struct Failed {
+    /// How it ended; 1 failed, 2 usage or configuration, …
+    pub status: ExitStatus,
+    /// What it said.
+    pub output: String,
+}
+
+/// A running `weir run`. Dropping it kills it and runs `weir down`.
+#[derive(Debug)]
+pub struct Weir {
+    /// The instance's name.
+    pub instance: String,
+    netns: String,
+    options: Options,
+    directory: TempDir,
+    child: Child,
+    output: Output,
+}
+
+impl Weir {
+    /// Starts the daemon in the namespace and waits until it intercepts.
+    ///
+    /// # Panics
+    ///
+    /// With its output when it does not.
+    #[track_caller]
+    #[must_use]
+    pub fn start(router: &Namespace, options: &Options) -> Self {
+        Self::try_start(router, options).unwrap_or_else(|Failed { status, output }| {
+            panic!("weir run ended with {status} before it intercepted:\n{output}")
+        })
+    }
+
+    /// As [`Weir::start`], for daemons that are meant to fail.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before it intercepts.
+    ///
+    /// # Panics
+    ///
+    /// When it does neither.
+    pub fn try_start(router: &Namespace, options: &Options) -> Result<Self, Failed> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let unique = || {
+            format!(
+                "test-{}-{}",
+                process::id(),
+                NUMBER.fetch_add(1, Ordering::Relaxed)
+            )
+        };
+        let instance = options.instance.clone().unwrap_or_else(unique);
+        let netns = router.name().to_owned();
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("tempdir: {error}"));
+        write_config(directory.path(), &options.config);
+        let mut child = spawn(&netns, &instance, options, directory.path());
+        let output = Output::of(&mut child);
+        let options = options.clone();
+        let mut weir = Self {
+            instance,
+            netns,
+            options,
+            directory,
+            child,
+            output,
+        };
+        weir.wait_until_intercepting().map(|()| weir)
+    }
+
+    /// Starts the same daemon again, after it ended: same instance, files and arguments.
+    ///
+    /// # Panics
+    ///
+    /// With its output when it does not come to intercepting.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.child = spawn(
+            &self.netns,
+            &self.instance,
+            &self.options,
+            self.directory.path(),
+        );
+        self.output = Output::of(&mut self.child);
+        if let Err(Failed { status, output }) = self.wait_until_intercepting() {
+            panic!("weir run ended with {status} when started again:\n{output}");
+        }
+    }
+
+    /// Runs `weir ARGUMENTS --instance NAME`, outside of the namespace.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> process::Output {
+        let mut all = arguments.to_vec();
+        all.extend(["--instance", &self.instance]);
+        run_weir(&all)
+    }
+
+    /// As [`Weir::command`], for commands that are meant to succeed: what it printed.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub fn ask(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (status, errors) = (output.status, text(&output.stderr));
+        assert!(
+            status.success(),
+            "weir {arguments:?}: {status}: {errors}\n{}",
+            self.output()
+        );
+        text(&output.stdout)
+    }
+
+    /// `weir status --json`.
+    ///
+    /// # Panics
+    ///
+    /// When it fails or prints something else.
+    #[track_caller]
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let text = self.ask(&["status", "--json"]);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("status: {error}: {text}"))
+    }
+
+    /// How many SYNs the kernel counted under that reason.
+    ///
+    /// # Panics
+    ///
+    /// When `weir status --json` fails.
+    #[track_caller]
+    #[must_use]
+    pub fn flows(&self, reason: &str) -> u64 {
+        self.status()["flows"][reason].as_u64().unwrap_or_default()
+    }
+
+    /// `weir bypass ARGUMENTS`.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub fn bypass(&self, arguments: &[&str]) -> String {
+        let mut all = vec!["bypass"];
+        all.extend(arguments);
+        self.ask(&all)
+    }
+
+    /// The access log's records so far.
+    ///
+    /// # Panics
+    ///
+    /// When a line is not JSON.
+    #[must_use]
+    pub fn access_log(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.directory.path().join("access.log"));
+        text.unwrap_or_default()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+            .collect()
+    }
+
+    /// What the daemon has printed since it was started the last time.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.output.text()
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Panics
+    ///
+    /// With its output when it does not end with exit code 0.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = until_some(STOP, "the daemon's end after SIGTERM", || self.ended());
+        self.output.finish();
+        assert!(
+            status.success(),
+            "weir run ended with {status} after SIGTERM:\n{}",
+            self.output()
+        );
+    }
+
+    /// SIGKILL, and waits until the process has been reaped.
+    pub fn kill9(&mut self) {
+        self.signal(Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+
+    /// SIGSTOP, and waits until the process has stopped.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn sigstop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        until(Duration::from_secs(5), "the daemon's stop", || {
+            let state = fs::read_to_string(&stat).unwrap_or_default();
+            state
+                .rsplit(") ")
+                .next()
+                .is_some_and(|rest| rest.starts_with('T'))
+        });
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    ///
+    /// When the process is gone.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).map(Pid::from_raw);
+        let sent = pid
+            .map_err(|_| nix::errno::Errno::ESRCH)
+            .and_then(|pid| kill(pid, signal));
+        sent.unwrap_or_else(|errno| panic!("{signal}: {errno}\n{}", self.output()));
+    }
+
+    /// How the process ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    fn wait_until_intercepting(&mut self) -> Result<(), Failed> {
+        until_some(READY, "weir run intercepting or ending", || {
+            if self.output.line(READY_LINE).is_some() {
+                return Some(Ok(()));
+            }
+            let status = self.ended()?;
+            self.output.finish();
+            Some(Err(Failed {
+                status,
+                output: self.output(),
+            }))
+        })
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "--- weir run --instance {} said:\n{}---",
+                self.instance,
+                self.output()
+            );
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.command(&["down"]);
+    }
+}
+
+/// Runs `weir` with these arguments to its end.
+///
+/// # Panics
+///
+/// When it cannot be started.
+#[must_use]
+pub fn run_weir(arguments: &[&str]) -> process::Output {
+    let output = Command::new(weir_binary())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
+    output.unwrap_or_else(|error| panic!("weir {arguments:?}: {error}"))
+}
+
+/// The executable under test.
+///
+/// # Panics
+///
+/// When it is not there, with the command that makes it.
+#[must_use]
+pub fn weir_binary() -> PathBuf {
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/weir");
+    let path = env::var_os("WEIR_BIN").map_or_else(built, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "{} is not there: run `cargo xtask build`",
+        path.display()
+    );
+    path
+}
+
+fn spawn(netns: &str, instance: &str, options: &Options, directory: &Path) -> Child {
+    let mut command = Command::new(weir_binary());
+    command.args(["run", "--netns", netns, "--instance", instance, "--config"]);
+    command.arg(directory.join("weir.toml"));
+    for (option, interfaces) in [("--lan", &options.lan), ("--wan", &options.wan)] {
+        for interface in interfaces {
+            command.args([option, interface]);
+        }
+    }
+    command.args(&options.arguments);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn write_config(directory: &Path, config: &str) {
+    let mut text = config.to_owned();
+    for (table, key, file) in [
+        ("[log]", "access", "access.log"),
+        ("[bypass]", "file", "bypass"),
+    ] {
+        if !config.contains(table) {
+            let path = directory.join(file).display().to_string();
+            text.push_str(&format!("\n{table}\n{key} = {path:?}\n"));
+        }
+    }
+    let written = fs::write(directory.join("weir.toml"), text);
+    written.unwrap_or_else(|error| panic!("weir.toml: {error}"));
+}

@@ -1,0 +1,349 @@
+//! The ground that the other tests stand on: networks without Weir, the origin's answers, and
+//! `weir lab` itself.
+
+use std::{
+    panic,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use weir_tests::{
+    Connection, Echo, Family, Fnv, Hop, HostState, Layout, Load, Nginx, Origin, Pattern, Plan,
+    Side, connect, get, network, repeat, run_weir, until, until_some, weir_binary,
+};
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn without_weir_the_origin_sees_the_clients_own_connection() {
+    let net = network(&Layout {
+        aside: true,
+        ..Layout::default()
+    });
+    let origin = Origin::start(&net.origin).unwrap();
+    let aside = Origin::start(net.aside.as_ref().unwrap()).unwrap();
+    for family in Family::BOTH {
+        for client in [family.client(), family.second_client()] {
+            for (address, port) in [(family.origin(0), 80), (family.origin(3), 8080)] {
+                let echo = get(&net.client, (client, 0), (address, port));
+                assert!(echo.direct(), "{echo:?}");
+                assert_eq!(echo.0["local"], address.to_string());
+                assert_eq!(echo.0["local_port"], port);
+            }
+        }
+        assert!(get(&net.client, (family.client(), 0), (family.aside(), 80)).direct());
+    }
+    assert_eq!(
+        (origin.connections(), origin.requests(), origin.broken()),
+        (8, 8, 0)
+    );
+    assert_eq!(aside.connections(), 2);
+}
+
+#[test]
+fn small_links_are_found_by_icmp() {
+    for side in [Side::Client, Side::Origin] {
+        for mtu in [600, 1280] {
+            let net = network(&Layout {
+                hop: Some(Hop { side, mtu }),
+                ..Layout::default()
+            });
+            let _origin = Origin::start(&net.origin).unwrap();
+            assert_eq!(net.families().len(), if mtu == 600 { 1 } else { 2 });
+            for family in net.families() {
+                let mut connection = connect(&net.client, (family.client(), 0), family.http());
+                connection.download(MIB).unwrap();
+                assert!(connection.upload(MIB).unwrap().direct());
+                // Both ends have learned it, so there was something to learn.
+                for (end, to) in [
+                    (&net.client, family.origin(0)),
+                    (&net.origin, family.client()),
+                ] {
+                    let route = end.ip(&["route", "get", &to.to_string()]).unwrap();
+                    assert!(route.contains(&format!("mtu {mtu}")), "{side:?}: {route}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn networks_go_with_their_owner_and_its_panic() {
+    let name = |net: &weir_tests::Network| net.router.name().to_owned();
+    let exists = |name: &str| Path::new("/run/netns").join(name).exists();
+    let net = network(&Layout::default());
+    let other = network(&Layout::default());
+    let names = [name(&net), name(&other)];
+    assert!(names.iter().all(|name| exists(name)));
+    drop(net);
+    assert!(!exists(&names[0]) && exists(&names[1]));
+    let panicked = panic::catch_unwind(move || panic::panic_any(name(&other))).unwrap_err();
+    assert_eq!(panicked.downcast_ref(), Some(&names[1]));
+    assert!(!exists(&names[1]));
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept() {
+    let mut child = Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let left = format!("weir-{}-0-rtr", child.id());
+    assert!(
+        Command::new("ip")
+            .args(["netns", "add", &left])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let _net = network(&Layout::default());
+    assert!(
+        !Path::new("/run/netns").join(&left).exists(),
+        "{left} was not swept"
+    );
+}
+
+#[test]
+fn a_host_state_shows_what_changed() {
+    let net = network(&Layout::default());
+    let before = HostState::of(&net.router, "none");
+    before.assert_same(&HostState::of(&net.router, "none"), "nothing done");
+    net.router
+        .ip(&["rule", "add", "fwmark", "7", "lookup", "77"])
+        .unwrap();
+    net.router
+        .ip(&[
+            "route", "add", "local", "default", "dev", "lo", "table", "77",
+        ])
+        .unwrap();
+    net.router
+        .sysctl("net.ipv4.conf.lan0.rp_filter", "1")
+        .unwrap();
+    let difference = before.difference(&HostState::of(&net.router, "none"));
+    let subjects: Vec<_> = difference
+        .iter()
+        .map(|line| line.split(':').next().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        subjects,
+        ["+ routes -4", "+ rules -4", "- sysctls", "+ sysctls"]
+    );
+}
+
+#[test]
+fn the_origin_answers_as_documented() {
+    let net = network(&Layout::default());
+    let origin = Origin::start(&net.origin).unwrap();
+    let fresh = || connect(&net.client, (Family::V4.client(), 0), Family::V4.http());
+    let mut kept = fresh();
+    let echo = kept.echo("/x?y").unwrap();
+    assert_eq!(
+        (echo.0["method"].as_str(), echo.0["target"].as_str()),
+        (Some("GET"), Some("/x?y"))
+    );
+    assert_eq!(echo.head(), "GET /x?y HTTP/1.1\r\nHost: lab\r\n\r\n");
+    for length in [0, 1, 100_000] {
+        kept.download(length).unwrap();
+        let chunked = kept.get(&format!("/chunked/{length}")).unwrap();
+        assert_eq!(chunked.body, Pattern::bytes(length));
+        assert_eq!(
+            chunked.trailers,
+            [format!("X-Checksum: {}", Fnv::of(&chunked.body))]
+        );
+        kept.upload(length).unwrap();
+    }
+    for status in [204, 304, 404] {
+        let response = kept.get(&format!("/status/{status}")).unwrap();
+        assert_eq!(
+            (response.status, response.body.is_empty()),
+            (status, status != 404)
+        );
+    }
+    assert_eq!(kept.get("/hints").unwrap().interim.len(), 1);
+    assert_eq!(kept.get("/slow/20").unwrap().status, 200);
+    kept.send("HEAD /bytes/7 HTTP/1.1\r\nHost: lab\r\n\r\n")
+        .unwrap();
+    assert_eq!(
+        kept.response_to_head().unwrap().field("content-length"),
+        Some("7")
+    );
+    assert_eq!(kept.echo("/").unwrap().place(), (1, 17));
+
+    let mut connection = fresh();
+    assert_eq!(
+        connection.get("/close/1000").unwrap().body,
+        Pattern::bytes(1000)
+    );
+    let mut connection = fresh();
+    assert!(connection.get("/truncate/1000").is_err());
+    let mut connection = fresh();
+    assert!(connection.get("/truncate-chunked/1000").is_err());
+    let mut connection = fresh();
+    let reset = connection.get("/reset").unwrap_err();
+    assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(origin.broken(), 0);
+}
+
+#[test]
+fn the_origin_reads_what_it_is_sent() {
+    let net = network(&Layout::default());
+    let origin = Origin::start(&net.origin).unwrap();
+    let fresh = || connect(&net.client, (Family::V6.client(), 0), Family::V6.http());
+
+    let mut connection = fresh();
+    let head = "PUT / HTTP/1.1\r\nHost: lab\r\nTransfer-Encoding: chunked\r\n";
+    connection
+        .send(format!("{head}Expect: 100-continue\r\n\r\n"))
+        .unwrap();
+    assert_eq!(
+        connection.through(b"\r\n\r\n").unwrap(),
+        b"HTTP/1.1 100 Continue\r\n\r\n"
+    );
+    connection
+        .send("3\r\nfoo\r\n3;x=y\r\nbar\r\n0\r\nX-End: yes\r\n\r\n")
+        .unwrap();
+    let echo = Echo::of(&connection.response().unwrap(), connection.local).unwrap();
+    assert_eq!(
+        (echo.body_length(), echo.body_checksum()),
+        (6, "85944171f73967e8")
+    );
+    assert_eq!(echo.0["body"]["trailers"][0], "X-End: yes");
+
+    let echoes = |mut connection: Connection| {
+        connection.send("tail").unwrap();
+        connection.half_close().unwrap();
+        connection.to_end().unwrap()
+    };
+    for (request, answer) in [
+        ("GET /upgrade", "HTTP/1.1 101 "),
+        ("CONNECT a:1", "HTTP/1.1 200 "),
+    ] {
+        let mut connection = fresh();
+        connection
+            .send(format!("{request} HTTP/1.1\r\nHost: lab\r\n\r\nahead "))
+            .unwrap();
+        let head = connection.through(b"\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with(answer.as_bytes()),
+            "{}",
+            String::from_utf8_lossy(&head)
+        );
+        assert_eq!(echoes(connection), b"ahead tail");
+    }
+    for octets in ["\x16\x03\x01", "SSH-2.0-x\r\n"] {
+        let mut connection = fresh();
+        connection.send(octets).unwrap();
+        assert_eq!(echoes(connection), format!("{octets}tail").into_bytes());
+    }
+
+    let mut connection = fresh();
+    connection
+        .send("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .unwrap();
+    assert_eq!(connection.response().unwrap().status, 400);
+    let mut connection = fresh();
+    connection
+        .send("POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")
+        .unwrap();
+    drop(connection);
+    until(Duration::from_secs(5), "the broken request", || {
+        origin.broken() == 1
+    });
+}
+
+#[test]
+fn load_comes_from_the_ports_it_was_given() {
+    let net = network(&Layout::default());
+    let _origin = Origin::start(&net.origin).unwrap();
+    let plans = Family::BOTH.map(|family| Plan::new(family, 40000..40050));
+    for _ in 0..2 {
+        let attempts = repeat(&net.client, &plans);
+        assert_eq!(attempts.len(), 100);
+        assert!(
+            attempts
+                .iter()
+                .all(|attempt| attempt.outcome.as_ref().unwrap().direct())
+        );
+    }
+    let load = Load::start(&net.client, &plans);
+    let busy = Origin::requests;
+    until(Duration::from_secs(20), "some load", || {
+        busy(&_origin) > 1000
+    });
+    for attempt in load.stop() {
+        assert_eq!(attempt.outcome.unwrap().peer(), attempt.from);
+    }
+}
+
+#[test]
+fn nginx_serves_in_the_origins_namespace() {
+    let net = network(&Layout::default());
+    let body = Pattern::bytes(100_000);
+    let nginx = Nginx::start(&net.origin, Family::V4.http(), &[("file", &body)]);
+    for family in Family::BOTH {
+        let mut connection = connect(&net.client, (family.client(), 0), family.http());
+        assert_eq!(connection.get("/file").unwrap().body, body);
+        let who = connection.get("/who").unwrap().text();
+        assert_eq!(
+            who,
+            format!("{} {}\n", family.client(), connection.local.port())
+        );
+    }
+    assert!(nginx.access_log().lines().count() >= 2);
+}
+
+#[test]
+fn weir_lab_tells_its_story_and_leaves_nothing() {
+    let output = run_weir(&["lab"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {text}{errors}", output.status);
+    let client = Family::V6.client().to_string();
+    for part in [
+        client.as_str(),
+        "intercepted",
+        "direct",
+        "weir bypass add",
+        "--shell",
+    ] {
+        assert!(text.contains(part), "the account lacks {part:?}: {text}");
+    }
+    assert!(text.trim_end().ends_with("removed again."), "{text}");
+}
+
+#[test]
+fn weir_lab_cleans_up_when_interrupted() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut child = Command::new(weir_binary())
+            .args(["lab", "--shell"])
+            .env("SHELL", "/bin/cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let prefix = format!("weir-{}-", child.id());
+        let left = || -> Vec<String> {
+            let entries = std::fs::read_dir("/run/netns")
+                .into_iter()
+                .flatten()
+                .flatten();
+            let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            names.filter(|name| name.starts_with(&prefix)).collect()
+        };
+        let instance = format!("/run/weir/lab-{}", child.id());
+        until(Duration::from_secs(30), "the lab's daemon", || {
+            Path::new(&instance).exists()
+        });
+        assert!(!left().is_empty());
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+        let status = until_some(Duration::from_secs(30), "the end of weir lab", || {
+            child.try_wait().unwrap()
+        });
+        assert!(!status.success(), "an interrupted lab is not a success");
+        assert_eq!(left(), Vec::<String>::new(), "after {signal}");
+        assert!(!Path::new(&instance).exists(), "{instance} after {signal}");
+    }
+}
