@@ -4,16 +4,24 @@
 //! (`docs/ARCHITECTURE.md` has the table, `cargo xtask lint` holds it true).
 
 pub mod addr;
+pub mod fault;
+pub mod reason;
+pub mod sys;
+
 pub mod bypass;
 pub mod config;
 pub mod http;
-pub mod lab;
 pub mod observe;
-pub mod reason;
-pub mod fault;
-pub mod netconf;
-pub mod sys;
+
 pub mod dataplane;
 pub mod listener;
+pub mod netconf;
 pub mod upstream;
+
+pub mod control;
+pub mod lab;
 pub mod session;
+
+pub mod daemon;
+
+pub mod cli;

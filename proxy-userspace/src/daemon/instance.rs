@@ -14,12 +14,11 @@ use crate::{
     netconf::{journal, netns},
 };
 
-/// The right to be this instance, and the only one in this network namespace.
+/// The right to be this instance, and the only one in its network namespace.
 pub(super) struct Claim {
     run_dir: PathBuf,
-    _instance: Flock<File>,
-    _netns: Flock<File>,
     netns_lock: PathBuf,
+    locks: [Option<Flock<File>>; 2],
 }
 
 impl Claim {
@@ -30,9 +29,11 @@ impl Claim {
         fs::create_dir_all(&run_dir)
             .with_context(|| format!("cannot create {}", run_dir.display()))?;
         let Some(claim) = lock(&run_dir.join("lock"), instance)? else {
-            bail!("instance {instance} is running already: `weir down --instance {instance}` ends it");
+            bail!(
+                "instance {instance} is running already: `weir down --instance {instance}` ends it"
+            );
         };
-        let netns_lock = Path::new("/run/weir").join(format!(".netns-{}", netns::current_id()?));
+        let netns_lock = netns_lock(netns::current_id()?);
         let Some(netns) = lock(&netns_lock, instance)? else {
             let other = fs::read_to_string(&netns_lock).unwrap_or_default();
             // Nothing of ours may stay behind a refusal.
@@ -43,7 +44,18 @@ impl Claim {
                  give that one all interfaces, or end it with `weir down --instance {other}`"
             );
         };
-        Ok(Self { run_dir, _instance: claim, _netns: netns, netns_lock })
+        Ok(Self { run_dir, netns_lock, locks: [Some(claim), Some(netns)] })
+    }
+
+    /// Claims what a dead daemon of the instance left, whose journal names `netns`.
+    pub(super) fn left_behind(instance: &str, netns: u64) -> Result<Self> {
+        let run_dir = journal::run_dir(instance);
+        let Some(claim) = lock(&run_dir.join("lock"), instance)? else {
+            bail!("instance {instance} runs but does not answer: kill its process, and try again");
+        };
+        let netns_lock = netns_lock(netns);
+        let netns = if netns_lock.exists() { lock(&netns_lock, instance)? } else { None };
+        Ok(Self { run_dir, netns_lock, locks: [Some(claim), netns] })
     }
 
     /// Where this instance keeps its journal and control socket.
@@ -53,9 +65,15 @@ impl Claim {
 
     /// Gives the claim back and removes its files: nothing is left of the instance.
     pub(super) fn release(self) {
-        let _ = fs::remove_file(&self.netns_lock);
+        if self.locks[1].is_some() {
+            let _ = fs::remove_file(&self.netns_lock);
+        }
         remove_run_dir(&self.run_dir);
     }
+}
+
+fn netns_lock(netns: u64) -> PathBuf {
+    Path::new(journal::RUN).join(format!(".netns-{netns}"))
 }
 
 /// Instance names become directory names.
@@ -103,7 +121,7 @@ fn remove_run_dir(run_dir: &Path) {
         tracing::warn!(path = %run_dir.display(), %error, "cannot remove the run directory");
     }
     // Gone with the last instance; fails while there are others.
-    let _ = fs::remove_dir("/run/weir");
+    let _ = fs::remove_dir(journal::RUN);
 }
 
 #[cfg(test)]

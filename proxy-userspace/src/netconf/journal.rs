@@ -87,10 +87,14 @@ impl Journal {
     }
 }
 
+/// Where all instances keep their run directories. Not below a mount of our own: every network
+/// namespace's processes see it.
+pub const RUN: &str = "/run/weir";
+
 /// `/run/weir/INSTANCE`.
 #[must_use]
 pub fn run_dir(instance: &str) -> PathBuf {
-    Path::new("/run/weir").join(instance)
+    Path::new(RUN).join(instance)
 }
 
 fn with_path(error: &io::Error, operation: &str, path: &Path) -> io::Error {

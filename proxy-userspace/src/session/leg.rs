@@ -64,8 +64,13 @@ impl Leg {
 
     /// Dropping the connection from now on sends a reset.
     pub(super) fn reset_on_close(&self) {
-        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
-            tracing::debug!(%error, "SO_LINGER");
-        }
+        reset_on_close(&self.stream);
+    }
+}
+
+/// Dropping the connection from now on sends a reset.
+pub(super) fn reset_on_close(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "SO_LINGER");
     }
 }

@@ -31,6 +31,8 @@ use crate::{
 /// What sessions need; a session keeps what it began with across a reload.
 #[derive(Clone)]
 pub struct Shared {
+    /// Client connections of all workers together; beyond it new ones are reset.
+    pub connections: usize,
     /// Bounds of a head.
     pub limits: HeadLimits,
     /// From a head's first byte to its last.
@@ -66,6 +68,11 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         shared,
     };
     session.run().await;
+}
+
+/// Resets an intercepted connection that cannot be served.
+pub fn reset(accepted: &Accepted) {
+    leg::reset_on_close(&accepted.stream);
 }
 
 struct Session {

@@ -1,0 +1,109 @@
+//! The command line. The only room that names clap, and the only one that prints.
+
+#![allow(clippy::print_stdout, reason = "printing is what the commands are for")]
+
+mod bypass;
+mod config;
+mod lab;
+mod run;
+mod status;
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::{
+    control::{self, Answer, FailureKind, Request},
+    daemon,
+    fault::Fault,
+    netconf::journal,
+};
+
+/// Transparent HTTP interception for Linux routers.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 not permitted, 4 this host can't,
+/// 5 no such instance.
+#[derive(Parser)]
+#[command(name = "weir", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Intercepts: the daemon, in the foreground.
+    Run(run::Args),
+    /// Shows it all in a throwaway network of namespaces; nothing on this host changes.
+    Lab(lab::Args),
+    /// Edits and reads the bypass list, live.
+    Bypass(bypass::Args),
+    /// What is happening now.
+    Status(status::Args),
+    /// Ends the daemon and undoes everything, also after a crash.
+    Down(Instance),
+    /// Checks the configuration, or shows a sample.
+    Config(config::Args),
+}
+
+/// Which daemon.
+#[derive(clap::Args)]
+struct Instance {
+    /// Instance name, as given to `weir run`.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    instance: String,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Lab(args) => lab::run(&args),
+        Command::Bypass(args) => bypass::run(args),
+        Command::Status(args) => status::run(&args),
+        Command::Down(instance) => daemon::down(&instance.instance),
+        Command::Config(args) => config::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
+    fault.map_or(1, Fault::exit_code)
+}
+
+/// Asks a daemon.
+fn ask(instance: &str, request: &Request) -> Result<Value> {
+    let run_dir = journal::run_dir(instance);
+    match control::call(&run_dir, request) {
+        Ok(Answer::Done(value)) => Ok(value),
+        Ok(Answer::Failed { kind: FailureKind::Usage, message }) => Err(Fault::Usage(message).into()),
+        Ok(Answer::Failed { kind: FailureKind::Other, message }) => anyhow::bail!(message),
+        Err(error) => Err(unreachable(instance, &run_dir, &error)),
+    }
+}
+
+fn unreachable(instance: &str, run_dir: &Path, error: &std::io::Error) -> anyhow::Error {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    match error.kind() {
+        NotFound | ConnectionRefused => Fault::NoInstance(format!(
+            "no instance {instance} is running (no daemon in {}): `weir run` starts one",
+            run_dir.display()
+        ))
+        .into(),
+        PermissionDenied => {
+            Fault::NotPermitted(format!("not permitted to ask instance {instance}: run it as root"))
+                .into()
+        }
+        _ => anyhow::anyhow!("instance {instance} does not answer: {error}"),
+    }
+}

@@ -1,0 +1,56 @@
+//! `weir run`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::DEFAULT_PATH,
+    daemon::{self, Options, Source},
+};
+
+/// Flags win over the configuration file.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Interfaces that clients come from.
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "IF")]
+    lan: Vec<String>,
+    /// Interfaces that origins are behind.
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "IF")]
+    wan: Vec<String>,
+    /// Configuration file [default: /etc/weir/weir.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Instance name: how the other commands find this daemon.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    instance: String,
+    /// Named network namespace to run in [default: the current one].
+    #[arg(long, value_name = "NAME")]
+    netns: Option<String>,
+    /// Worker threads [default: one for each CPU].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: Option<u16>,
+}
+
+pub(super) fn run(args: Args) -> Result<()> {
+    let default = Path::new(DEFAULT_PATH);
+    let file = args.config.or_else(|| default.exists().then(|| default.to_owned()));
+    let workers = args.workers.map(usize::from);
+    let source = Source { file, lan: args.lan, wan: args.wan, workers };
+    let config = source.read()?;
+    log_to_stderr(&config.log.level);
+    daemon::run(Options { instance: args.instance, netns: args.netns, config, source })
+}
+
+fn log_to_stderr(level: &str) {
+    let filter = EnvFilter::try_from_env("WEIR_LOG")
+        .or_else(|_| EnvFilter::try_new(level))
+        .unwrap_or_else(|_| EnvFilter::new("info"));
+    // Kernel debug events come through the `log` crate; only builds that have them need it.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,74 @@
+//! `weir status`.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::{Instance, ask};
+use crate::control::Request;
+
+/// What a daemon is doing.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    instance: Instance,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let status = ask(&args.instance.instance, &Request::Status)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print!("{}", screen(&status));
+    }
+    Ok(())
+}
+
+/// One screen: what is 0 is left out.
+fn screen(status: &Value) -> String {
+    let mut lines = vec![format!(
+        "{} · weir {} · {} · up {} s",
+        text(&status["instance"]),
+        text(&status["version"]),
+        status["valve"].as_str().map_or_else(
+            || format!("mode {}", text(&status["mode"])),
+            |reason| format!("VALVE OPEN: {reason}"),
+        ),
+        status["uptime_s"],
+    )];
+    for interface in status["interfaces"].as_array().into_iter().flatten() {
+        let attached = interface["attached"].as_bool().unwrap_or(false);
+        lines.push(format!(
+            "  {:<4} {:<15} {}",
+            text(&interface["role"]),
+            text(&interface["name"]),
+            if attached { text(&interface["kind"]) } else { "GONE" },
+        ));
+    }
+    let connections = &status["connections"];
+    lines.push(format!(
+        "connections {} active, {} in total, limit {} · requests {} · workers {}",
+        connections["active"],
+        connections["total"],
+        connections["limit"],
+        status["requests"],
+        status["workers"],
+    ));
+    let bypass = &status["bypass"];
+    lines.push(format!("bypass {} entries, generation {}", bypass["entries"], bypass["generation"]));
+    for (title, key) in [("flows", "flows"), ("packets", "packets"), ("outcomes", "outcomes")] {
+        let counts = status[key].as_object().into_iter().flatten();
+        let counts: Vec<_> = counts.filter(|(_, count)| count.as_u64() != Some(0)).collect();
+        if !counts.is_empty() {
+            lines.push(title.to_owned());
+            lines.extend(counts.iter().map(|(word, count)| format!("  {word:<20} {count:>12}")));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
+}

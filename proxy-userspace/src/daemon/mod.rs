@@ -1,0 +1,97 @@
+//! The daemon: puts the rooms together, and takes them apart again.
+
+mod edit;
+mod instance;
+mod interfaces;
+mod keeper;
+mod preflight;
+mod settings;
+mod start;
+mod status;
+mod stop;
+mod undo;
+mod valve;
+mod worker;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+pub use stop::down;
+
+use crate::{config::Config, fault::Fault, netconf::netns};
+
+/// What `weir run` was told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The instance's name: its run directory, and how the other commands find it.
+    pub instance: String,
+    /// Named network namespace to run in; the current one if none.
+    pub netns: Option<String>,
+    /// The configuration, flags included.
+    pub config: Config,
+    /// Where it came from and is read from again on SIGHUP.
+    pub source: Source,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// `--lan`.
+    pub lan: Vec<String>,
+    /// `--wan`.
+    pub wan: Vec<String>,
+    /// `--workers`.
+    pub workers: Option<usize>,
+}
+
+impl Source {
+    /// Reads the configuration; flags win over the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Usage`] with file, line and column.
+    pub fn read(&self) -> Result<Config, Fault> {
+        let usage = |error: crate::config::ConfigError| Fault::Usage(error.to_string());
+        let config = match &self.file {
+            Some(file) => Config::load(file).map_err(usage)?,
+            None => Config::default(),
+        };
+        let mut config = config.with_interfaces(&self.lan, &self.wan).map_err(usage)?;
+        if let Some(workers) = self.workers {
+            config.workers.count = workers;
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the daemon in the foreground until it is told to stop, and undoes everything.
+///
+/// Must be called while the process has one thread only: it enters the network namespace.
+///
+/// # Errors
+///
+/// A [`Fault`] in the chain tells the kind; the host is as it was.
+pub fn run(options: Options) -> Result<()> {
+    instance::check_name(&options.instance)?;
+    if let Some(name) = &options.netns {
+        netns::enter(name).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Fault::Usage(format!(
+                "no network namespace {name} ({}): `ip netns list` shows those that there are",
+                netns::path(name).display()
+            )),
+            std::io::ErrorKind::PermissionDenied => Fault::NotPermitted(format!(
+                "cannot enter network namespace {name}: run it as root"
+            )),
+            _ => Fault::HostCannot(format!("cannot enter network namespace {name}: {error}")),
+        })?;
+    }
+    preflight::check()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let running = start::start(options).await?;
+        running.run().await
+    })
+}

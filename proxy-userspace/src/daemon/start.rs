@@ -1,0 +1,228 @@
+//! From a configuration to a daemon that intercepts, or back to the host as it was.
+
+use std::{net::TcpListener, sync::Arc, time::Instant};
+
+use anyhow::{Context as _, Result};
+use proxy_ebpf::{
+    abi::{MAX_BYPASS, MAX_WORKERS},
+    settings::{ROLE_LAN, ROLE_WAN},
+};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Options,
+    edit,
+    instance::Claim,
+    interfaces::{Interface, Interfaces},
+    keeper::{Inputs, Keeper, Running},
+    preflight,
+    settings::{self, Lasting},
+    undo,
+    valve::Valve,
+    worker::{Assignment, Worker},
+};
+use crate::{
+    bypass::Store,
+    config::Config,
+    control::Server,
+    dataplane::Dataplane,
+    fault::Fault,
+    listener::{self, Family},
+    netconf::{self, delivery::DeliveryError, journal::Journal, links, netns, watch as network},
+    observe::{AccessLog, Stats},
+    upstream::{Legs, Pending},
+};
+
+/// Heartbeats written before the first would be stale.
+const BEATS: u32 = 5;
+
+/// Starts everything. On an error everything is undone.
+pub(super) async fn start(options: Options) -> Result<Running> {
+    let intercept = &options.config.intercept;
+    if intercept.lan.is_empty() || intercept.wan.is_empty() {
+        return Err(Fault::Usage(
+            "no interfaces: give at least one --lan (clients' side) and one --wan (origins' side)"
+                .to_owned(),
+        )
+        .into());
+    }
+    let claim = Claim::new(&options.instance)?;
+    match start_claimed(options, &claim).await {
+        Ok((keeper, inputs, workers)) => Ok(Running { keeper, inputs, workers, claim }),
+        Err(error) => {
+            claim.release();
+            Err(error)
+        }
+    }
+}
+
+async fn start_claimed(
+    options: Options,
+    claim: &Claim,
+) -> Result<(Keeper, Inputs, Vec<Worker>)> {
+    undo::leftovers(claim.run_dir(), netns::current_id()?)?;
+    let config = &options.config;
+    let handle = netconf::connect()?;
+    let interfaces = resolve(config, &links::list(&handle).await?)?;
+    let plan = settings::plan(config);
+    plan.check(&handle).await.map_err(|error| match error {
+        in_use @ DeliveryError::InUse { .. } => Fault::HostCannot(in_use.to_string()).into(),
+        DeliveryError::Netlink(error) => anyhow::Error::from(error),
+    })?;
+    let families = preflight::families(config.intercept.families);
+    preflight::mention_forwarding(&families);
+
+    let bypass_file = config.bypass.path(&options.instance);
+    let (store, set) = Store::open(bypass_file, MAX_BYPASS as usize)?;
+    let log = AccessLog::open(&settings::sink(config))?;
+    let workers = settings::workers(config);
+    let mut dataplane = Dataplane::load()?;
+    for entry in set.iter() {
+        edit::insert(&mut dataplane, entry)?;
+    }
+    let listeners = open_listeners(&mut dataplane, config, &families, workers)?;
+
+    let journal = Journal {
+        instance: options.instance.clone(),
+        pid: std::process::id(),
+        netns: netns::current_id()?,
+        interfaces: interfaces.names(),
+        socket_mark: plan.socket_mark,
+    };
+    journal.write(claim.run_dir())?;
+    let connections = preflight::connection_limit(config.limits.connections);
+    let mut keeper = Keeper {
+        lasting: Lasting {
+            stats: Stats::new(),
+            log,
+            drain: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            valve: watch::Sender::new(0),
+            pending: Arc::new(Pending::default()),
+            legs: Arc::new(Legs::new(config.spoof.ports.clone())),
+        },
+        valve: Valve::new(config.valve.window),
+        started: Instant::now(),
+        shared: None,
+        listen: None,
+        connections,
+        options,
+        dataplane,
+        set,
+        store,
+        handle,
+        interfaces,
+        plan,
+        families,
+        workers,
+        journal,
+    };
+    match begin(&mut keeper, claim, listeners).await {
+        Ok((inputs, workers)) => Ok((keeper, inputs, workers)),
+        Err(error) => {
+            // Listeners and programs go with the keeper, the rest by the journal.
+            let journal = keeper.journal.clone();
+            drop(keeper);
+            if let Err(undoing) = undo::undo(&journal).await {
+                tracing::error!(error = format!("{undoing:#}"), "not everything could be undone");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Everything that changes the host.
+async fn begin(
+    keeper: &mut Keeper,
+    claim: &Claim,
+    listeners: Vec<Vec<TcpListener>>,
+) -> Result<(Inputs, Vec<Worker>)> {
+    let (changes, change_inputs) = mpsc::channel(256);
+    network::spawn(changes)?;
+    keeper.refresh_own_addresses().await?;
+    keeper.plan.add_routes(&keeper.handle, &keeper.families).await?;
+    for name in keeper.interfaces.names() {
+        keeper.plan.add_rules(&keeper.handle, &name, &keeper.families).await?;
+    }
+
+    let config = &keeper.options.config;
+    let shared = watch::Sender::new(keeper.lasting.shared(config, keeper.connections));
+    let mut workers = Vec::new();
+    for (index, listeners) in (0..).zip(listeners) {
+        let worker = Worker::start(Assignment {
+            index,
+            listeners,
+            heartbeats: keeper.dataplane.heartbeats(),
+            beat: config.intercept.heartbeat_stale / BEATS,
+            shared: shared.subscribe(),
+        })
+        .context("cannot start a worker")?;
+        workers.push(worker);
+    }
+    keeper.shared = Some(shared);
+
+    let settings = settings::kernel(config, &keeper.families, keeper.workers);
+    keeper.dataplane.set_settings(settings)?;
+    keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
+    for interface in keeper.interfaces.iter() {
+        keeper.dataplane.attach(&interface.name, interface.index.unwrap_or(0), interface.role)?;
+    }
+
+    let (calls, call_inputs) = mpsc::channel(16);
+    let server = Server::start(claim.run_dir(), calls)
+        .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
+    let inputs = Inputs::new(call_inputs, change_inputs, server)?;
+    Ok((inputs, workers))
+}
+
+/// A worker's listeners of all families, each in its slot.
+fn open_listeners(
+    dataplane: &mut Dataplane,
+    config: &Config,
+    families: &[u8],
+    workers: u32,
+) -> Result<Vec<Vec<TcpListener>>> {
+    let mut all = Vec::new();
+    for worker in 0..workers {
+        let mut listeners = Vec::new();
+        for family in families {
+            let (kind, base) =
+                if *family == 4 { (Family::V4, 0) } else { (Family::V6, MAX_WORKERS) };
+            let listener = listener::open(kind, config.host.socket_mark)?;
+            dataplane.set_listener(base + worker, &listener)?;
+            listeners.push(listener);
+        }
+        all.push(listeners);
+    }
+    Ok(all)
+}
+
+fn resolve(config: &Config, links: &[links::Link]) -> Result<Interfaces, Fault> {
+    let lan = config.intercept.lan.iter().map(|name| (name, ROLE_LAN));
+    let wan = config.intercept.wan.iter().map(|name| (name, ROLE_WAN));
+    let mut interfaces = Vec::new();
+    for (name, role) in lan.chain(wan) {
+        let Some(link) = links.iter().find(|link| link.name == *name) else {
+            let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+            return Err(Fault::Usage(format!(
+                "no interface {name} here (there are {}): check the name, or --netns",
+                there.join(", ")
+            )));
+        };
+        if !link.ethernet {
+            return Err(Fault::HostCannot(format!(
+                "interface {name} is of link type {}: this version of weir intercepts on Ethernet \
+                 interfaces only",
+                link.kind
+            )));
+        }
+        interfaces.push(Interface {
+            name: name.clone(),
+            role,
+            kind: link.kind.clone(),
+            index: Some(link.index),
+        });
+    }
+    Ok(Interfaces::new(interfaces))
+}

@@ -1,0 +1,75 @@
+//! What the daemon says of itself.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use proxy_ebpf::{counter::Event, verdict::Reason};
+use serde_json::{Map, Value, json};
+
+use super::keeper::Keeper;
+
+/// The line that scripts wait for.
+pub(super) fn announce(keeper: &Keeper) {
+    let names = |role: &str| {
+        let of_role = keeper.interfaces.iter().filter(|i| i.role_name() == role);
+        of_role.map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(",")
+    };
+    let ports = &keeper.options.config.intercept.ports;
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+    let families = keeper.families.iter().map(|f| format!("IPv{f}")).collect::<Vec<_>>().join("+");
+    let line = format!(
+        "weir: intercepting {families} port {ports} from {} to {} (instance {}, {} workers)\n",
+        names("lan"),
+        names("wan"),
+        keeper.options.instance,
+        keeper.workers,
+    );
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// `weir status --json`.
+pub(super) fn status(keeper: &Keeper) -> Result<Value> {
+    let counters = keeper.dataplane.counters()?;
+    let flows: Map<_, _> = Reason::ALL
+        .iter()
+        .map(|reason| (reason.as_str().to_owned(), counters.flow(*reason).into()))
+        .collect();
+    let packets: Map<_, _> = Event::ALL
+        .iter()
+        .map(|event| (event.as_str().to_owned(), counters.event(*event).into()))
+        .collect();
+    let interfaces: Vec<_> = keeper
+        .interfaces
+        .iter()
+        .map(|interface| {
+            json!({
+                "name": interface.name,
+                "role": interface.role_name(),
+                "kind": interface.kind,
+                "attached": interface.index.is_some(),
+            })
+        })
+        .collect();
+    let stats = keeper.lasting.stats.snapshot();
+    Ok(json!({
+        "instance": keeper.options.instance,
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "uptime_s": keeper.started.elapsed().as_secs(),
+        "mode": "enforce",
+        "valve": keeper.valve.reason().map(Reason::as_str),
+        "interfaces": interfaces,
+        "workers": keeper.workers,
+        "connections": { "active": stats.connections.active, "total": stats.connections.total,
+                         "limit": keeper.connections },
+        "requests": stats.requests,
+        "bytes_in": stats.bytes_in,
+        "bytes_out": stats.bytes_out,
+        "flows": flows,
+        "packets": packets,
+        "outcomes": stats.reasons,
+        "log_lines_lost": keeper.lasting.log.lost(),
+        "bypass": { "entries": keeper.set.len(), "generation": keeper.set.generation() },
+    }))
+}

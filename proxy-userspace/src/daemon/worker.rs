@@ -1,0 +1,159 @@
+//! A worker: one thread, one current-thread runtime, its own listeners, its own heartbeat.
+
+use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
+
+use tokio::{
+    sync::{oneshot, watch},
+    task::LocalSet,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    dataplane::Heartbeats,
+    listener::{Accepted, Listener},
+    reason::Reason,
+    session::{self, Shared},
+};
+
+/// Wait after an `accept` that failed for want of something that takes time to come back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// While draining, handshakes that began before may still complete: accept until none has for
+/// this long.
+const LAST_HANDSHAKES: Duration = Duration::from_millis(300);
+
+/// What a worker is given.
+pub(super) struct Assignment {
+    pub(super) index: u32,
+    pub(super) listeners: Vec<std::net::TcpListener>,
+    pub(super) heartbeats: Heartbeats,
+    /// A heartbeat is written this often.
+    pub(super) beat: Duration,
+    /// What new connections begin with; replaced by a reload.
+    pub(super) shared: watch::Receiver<Arc<Shared>>,
+}
+
+/// A running worker.
+pub(super) struct Worker {
+    /// Resolves when the worker has nothing left to do, after a drain.
+    pub(super) done: oneshot::Receiver<()>,
+    thread: thread::JoinHandle<io::Result<()>>,
+}
+
+impl Worker {
+    /// Starts a worker in the calling thread's network namespace.
+    pub(super) fn start(assignment: Assignment) -> io::Result<Self> {
+        let (finished, done) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name(format!("worker-{}", assignment.index))
+            .spawn(move || {
+                let result = run(assignment);
+                let _ = finished.send(());
+                result
+            })?;
+        Ok(Self { done, thread })
+    }
+
+    /// Waits for the thread.
+    pub(super) fn join(self) {
+        match self.thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a worker failed"),
+            Err(_) => tracing::error!("a worker panicked"),
+        }
+    }
+}
+
+fn run(assignment: Assignment) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    let Assignment { index, listeners, heartbeats, beat, shared } = assignment;
+    local.block_on(&runtime, async move {
+        let pulse = tokio::task::spawn_local(async move {
+            let mut ticks = interval(beat);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                heartbeats.beat(index);
+            }
+        });
+        let sessions = Rc::new(TaskTracker::new());
+        let mut acceptors = Vec::new();
+        for socket in listeners {
+            let listener = Listener::new(socket)?;
+            let acceptor = Acceptor {
+                listener,
+                shared: shared.clone(),
+                sessions: Rc::clone(&sessions),
+            };
+            acceptors.push(tokio::task::spawn_local(acceptor.run()));
+        }
+        for acceptor in acceptors {
+            let _ = acceptor.await;
+        }
+        sessions.close();
+        let cut = shared.borrow().cut.clone();
+        tokio::select! {
+            () = sessions.wait() => {}
+            () = async { cut.cancelled().await; sleep(LAST_HANDSHAKES).await } => {}
+        }
+        pulse.abort();
+        Ok(())
+    })
+}
+
+struct Acceptor {
+    listener: Listener,
+    shared: watch::Receiver<Arc<Shared>>,
+    sessions: Rc<TaskTracker>,
+}
+
+impl Acceptor {
+    /// Accepts until the daemon drains and no handshake is left.
+    async fn run(self) {
+        let drain = self.shared.borrow().drain.clone();
+        loop {
+            tokio::select! {
+                biased;
+                accepted = self.listener.accept() => self.take(accepted).await,
+                () = drain.cancelled() => break,
+            }
+        }
+        let mut deadline = Instant::now() + LAST_HANDSHAKES;
+        while let Ok(accepted) = timeout_at(deadline, self.listener.accept()).await {
+            deadline = Instant::now() + LAST_HANDSHAKES;
+            self.take(accepted).await;
+        }
+    }
+
+    async fn take(&self, accepted: io::Result<Accepted>) {
+        match accepted {
+            Ok(accepted) => self.begin(accepted),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                    tracing::warn!(%error, "cannot accept");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+                // Of that one connection alone.
+                _ => tracing::debug!(%error, "accept"),
+            },
+        }
+    }
+
+    fn begin(&self, accepted: Accepted) {
+        let shared = Arc::clone(&self.shared.borrow());
+        shared.stats.accepted();
+        if self.listener.is_own(accepted.origin) {
+            tracing::debug!(client = %accepted.client, "connected to the listener itself");
+            shared.stats.ended(Reason::OwnListener);
+            return;
+        }
+        if shared.stats.active() >= shared.connections as u64 {
+            shared.stats.ended(Reason::Overload);
+            session::reset(&accepted);
+            return;
+        }
+        self.sessions.spawn_local(session::serve(accepted, shared));
+    }
+}
