@@ -14,8 +14,16 @@ const REMEDY: &str = "run `cargo xtask setup`, which brings it";
 
 fn main() {
     let workspace = PathBuf::from(var("CARGO_MANIFEST_DIR")).join("..");
-    for input in ["proxy-ebpf/src", "proxy-ebpf/Cargo.toml", "Cargo.toml", "Cargo.lock"] {
-        println!("cargo::rerun-if-changed={}", workspace.join(input).display());
+    for input in [
+        "proxy-ebpf/src",
+        "proxy-ebpf/Cargo.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
+        println!(
+            "cargo::rerun-if-changed={}",
+            workspace.join(input).display()
+        );
     }
     println!("cargo::rerun-if-env-changed=WEIR_KERNEL_LOG");
 
@@ -28,7 +36,11 @@ fn main() {
 }
 
 fn build(workspace: &Path, target_dir: &Path, linker: &Path) -> PathBuf {
-    let endian = if var("CARGO_CFG_TARGET_ENDIAN") == "big" { "eb" } else { "el" };
+    let endian = if var("CARGO_CFG_TARGET_ENDIAN") == "big" {
+        "eb"
+    } else {
+        "el"
+    };
     let target = format!("bpf{endian}-unknown-none");
     let arch = var("CARGO_CFG_TARGET_ARCH");
     let flags = [
@@ -36,10 +48,28 @@ fn build(workspace: &Path, target_dir: &Path, linker: &Path) -> PathBuf {
         "-Clink-arg=--btf".to_owned(),
         format!("--cfg=bpf_target_arch=\"{}\"", arch.to_string_lossy()),
     ];
-    let features = if env::var_os("WEIR_KERNEL_LOG").is_some() { "programs,log" } else { "programs" };
+    let features = if env::var_os("WEIR_KERNEL_LOG").is_some() {
+        "programs,log"
+    } else {
+        "programs"
+    };
     let status = Command::new(var("CARGO"))
-        .args(["build", "--package", "proxy-ebpf", "--bin", "weir-programs", "--profile", "bpf"])
-        .args(["--features", features, "--target", &target, "-Zbuild-std=core"])
+        .args([
+            "build",
+            "--package",
+            "proxy-ebpf",
+            "--bin",
+            "weir-programs",
+            "--profile",
+            "bpf",
+        ])
+        .args([
+            "--features",
+            features,
+            "--target",
+            &target,
+            "-Zbuild-std=core",
+        ])
         .arg("--target-dir")
         .arg(target_dir)
         .current_dir(workspace)
@@ -51,7 +81,10 @@ fn build(workspace: &Path, target_dir: &Path, linker: &Path) -> PathBuf {
         .env_remove("RUSTC_WRAPPER")
         .status()
         .unwrap_or_else(|error| panic!("cannot start cargo for the kernel programs: {error}"));
-    assert!(status.success(), "the kernel programs do not build (see above)");
+    assert!(
+        status.success(),
+        "the kernel programs do not build (see above)"
+    );
     target_dir.join(target).join("bpf").join("weir-programs")
 }
 
@@ -74,18 +107,32 @@ fn check_rust_src() {
         .unwrap_or_else(|error| panic!("cannot start rustc: {error}"));
     let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     let library = sysroot.join("lib/rustlib/src/rust/library/core");
-    assert!(library.exists(), "the toolchain has no rust-src ({}): {REMEDY}", library.display());
+    assert!(
+        library.exists(),
+        "the toolchain has no rust-src ({}): {REMEDY}",
+        library.display()
+    );
 }
 
 /// Cargo does not tell a build script where the target directory is; OUT_DIR is
 /// `TARGET_DIR/[TRIPLE/]PROFILE/build/PACKAGE-HASH/out`.
 fn target_dir() -> PathBuf {
     let out = PathBuf::from(var("OUT_DIR"));
-    let build = out.ancestors().find(|path| path.file_name().is_some_and(|name| name == "build"));
-    let profile = build.and_then(Path::parent).expect("OUT_DIR is below build/");
-    let above = profile.parent().expect("a profile's directory has a parent");
+    let build = out
+        .ancestors()
+        .find(|path| path.file_name().is_some_and(|name| name == "build"));
+    let profile = build
+        .and_then(Path::parent)
+        .expect("OUT_DIR is below build/");
+    let above = profile
+        .parent()
+        .expect("a profile's directory has a parent");
     let triple = env::var_os("TARGET").is_some_and(|triple| above.ends_with(&triple));
-    if triple { above.parent().unwrap_or(above).to_owned() } else { above.to_owned() }
+    if triple {
+        above.parent().unwrap_or(above).to_owned()
+    } else {
+        above.to_owned()
+    }
 }
 
 fn var(name: &str) -> OsString {

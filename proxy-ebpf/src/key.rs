@@ -100,7 +100,10 @@ impl AddressBits {
     #[inline(always)]
     #[must_use]
     pub const fn new(family: u32, address: Address) -> Self {
-        Self { family: family.to_be(), address }
+        Self {
+            family: family.to_be(),
+            address,
+        }
     }
 
     /// Length in bits of a full key of `family`: what to look an address up with.

@@ -3,7 +3,10 @@
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "every kernel helper is an unsafe function")]
-#![allow(clippy::undocumented_unsafe_blocks, reason = "the verifier proves what SAFETY would claim")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the verifier proves what SAFETY would claim"
+)]
 
 mod programs;
 

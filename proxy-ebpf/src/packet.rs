@@ -46,7 +46,13 @@ pub struct Segment {
 impl Segment {
     /// Nothing yet.
     pub const EMPTY: Self = Self {
-        flow: Flow { family: 0, saddr: [0; 4], daddr: [0; 4], sport: 0, dport: 0 },
+        flow: Flow {
+            family: 0,
+            saddr: [0; 4],
+            daddr: [0; 4],
+            sport: 0,
+            dport: 0,
+        },
         offset: 0,
         flags: 0,
     };
@@ -139,7 +145,9 @@ impl Transport {
 
 #[inline(always)]
 fn tcp(frame: &impl Load, segment: &mut Segment) -> Kind {
-    let Some(header) = frame.load::<14>(segment.offset) else { return Kind::Malformed };
+    let Some(header) = frame.load::<14>(segment.offset) else {
+        return Kind::Malformed;
+    };
     segment.flow.sport = u16::from_ne_bytes([header[0], header[1]]);
     segment.flow.dport = u16::from_ne_bytes([header[2], header[3]]);
     segment.flags = header[13] as u32;
@@ -151,7 +159,9 @@ fn tcp(frame: &impl Load, segment: &mut Segment) -> Kind {
 /// RFC 4443 §3: the error messages in use are types 1 to 4.
 #[inline(always)]
 fn icmp_error(frame: &impl Load, transport: Transport, segment: &mut Segment) -> Kind {
-    let Some([kind]) = frame.load::<1>(segment.offset) else { return Kind::Malformed };
+    let Some([kind]) = frame.load::<1>(segment.offset) else {
+        return Kind::Malformed;
+    };
     let quote = segment.offset + 8;
     let quoted = match (transport, kind) {
         (Transport::Icmp, 3 | 4 | 11 | 12) => ipv4(frame, quote, segment),
@@ -161,7 +171,9 @@ fn icmp_error(frame: &impl Load, transport: Transport, segment: &mut Segment) ->
     if quoted != Transport::Tcp {
         return Kind::Other;
     }
-    let Some(ports) = frame.load::<4>(segment.offset) else { return Kind::Other };
+    let Some(ports) = frame.load::<4>(segment.offset) else {
+        return Kind::Other;
+    };
     segment.flow.sport = u16::from_ne_bytes([ports[0], ports[1]]);
     segment.flow.dport = u16::from_ne_bytes([ports[2], ports[3]]);
     Kind::IcmpError
@@ -172,7 +184,9 @@ fn icmp_error(frame: &impl Load, transport: Transport, segment: &mut Segment) ->
 
 #[inline(never)]
 fn ipv4(frame: &impl Load, l3: u32, segment: &mut Segment) -> Transport {
-    let Some(header) = frame.load::<20>(l3) else { return Transport::Malformed };
+    let Some(header) = frame.load::<20>(l3) else {
+        return Transport::Malformed;
+    };
     let header_len = ((header[0] & 0x0f) as u32) * 4;
     if header[0] >> 4 != 4 || header_len < 20 {
         return Transport::Malformed;
@@ -191,15 +205,25 @@ fn ipv4(frame: &impl Load, l3: u32, segment: &mut Segment) -> Transport {
 
 #[inline(never)]
 fn ipv6(frame: &impl Load, l3: u32, segment: &mut Segment) -> Transport {
-    let Some(header) = frame.load::<40>(l3) else { return Transport::Malformed };
+    let Some(header) = frame.load::<40>(l3) else {
+        return Transport::Malformed;
+    };
     if header[0] >> 4 != 6 {
         return Transport::Malformed;
     }
     segment.flow.family = IPV6;
-    segment.flow.saddr =
-        [word(&header, 8), word(&header, 12), word(&header, 16), word(&header, 20)];
-    segment.flow.daddr =
-        [word(&header, 24), word(&header, 28), word(&header, 32), word(&header, 36)];
+    segment.flow.saddr = [
+        word(&header, 8),
+        word(&header, 12),
+        word(&header, 16),
+        word(&header, 20),
+    ];
+    segment.flow.daddr = [
+        word(&header, 24),
+        word(&header, 28),
+        word(&header, 32),
+        word(&header, 36),
+    ];
     let mut protocol = header[6];
     let mut offset = l3 + 40;
     for _ in 0..MAX_EXTENSION_HEADERS {
@@ -210,7 +234,9 @@ fn ipv6(frame: &impl Load, l3: u32, segment: &mut Segment) -> Transport {
             44 => 0,
             _ => break,
         };
-        let Some(extension) = frame.load::<4>(offset) else { return Transport::Malformed };
+        let Some(extension) = frame.load::<4>(offset) else {
+            return Transport::Malformed;
+        };
         if protocol == 44 && (extension[2] != 0 || extension[3] & 0xf8 != 0) {
             return later_fragment(extension[0]);
         }
@@ -223,7 +249,11 @@ fn ipv6(frame: &impl Load, l3: u32, segment: &mut Segment) -> Transport {
 
 #[inline(always)]
 const fn later_fragment(protocol: u8) -> Transport {
-    if protocol == PROTO_TCP { Transport::LaterFragment } else { Transport::Other }
+    if protocol == PROTO_TCP {
+        Transport::LaterFragment
+    } else {
+        Transport::Other
+    }
 }
 
 #[inline(always)]
@@ -280,7 +310,11 @@ mod tests {
     }
 
     fn parsed(packet: &[u8]) -> (Kind, Segment) {
-        let ethertype = if packet[0] >> 4 == 4 { ETHERTYPE_IPV4 } else { ETHERTYPE_IPV6 };
+        let ethertype = if packet[0] >> 4 == 4 {
+            ETHERTYPE_IPV4
+        } else {
+            ETHERTYPE_IPV6
+        };
         let mut segment = Segment::EMPTY;
         let kind = parse(&packet, ethertype, 0, &mut segment);
         (kind, segment)

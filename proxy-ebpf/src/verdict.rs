@@ -266,12 +266,22 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        Settings { mode: MODE_ENFORCE, families: FAMILY_IPV4 | FAMILY_IPV6, ..Settings::IDLE }
+        Settings {
+            mode: MODE_ENFORCE,
+            families: FAMILY_IPV4 | FAMILY_IPV6,
+            ..Settings::IDLE
+        }
     }
 
     fn flow(destination: &str) -> Flow {
         let (family, daddr) = key::address(destination.parse::<IpAddr>().unwrap());
-        Flow { family, saddr: [1; 4], daddr, sport: 1, dport: 80u16.to_be() }
+        Flow {
+            family,
+            saddr: [1; 4],
+            daddr,
+            sport: 1,
+            dport: 80u16.to_be(),
+        }
     }
 
     fn verdict(world: &World) -> Reason {
@@ -281,7 +291,10 @@ mod tests {
     #[test]
     fn an_ordinary_flow_is_intercepted() {
         assert_eq!(verdict(&OPEN), Reason::Intercepted);
-        assert_eq!(decide(&settings(), &flow("2001:db8::7"), &OPEN), Reason::Intercepted);
+        assert_eq!(
+            decide(&settings(), &flow("2001:db8::7"), &OPEN),
+            Reason::Intercepted
+        );
     }
 
     /// The order of the issue: whatever stands earlier wins over all that stands later.
@@ -321,29 +334,80 @@ mod tests {
     #[test]
     fn modes_valve_and_overload_let_flows_pass() {
         let f = flow("203.0.113.7");
-        let draining = Settings { mode: crate::settings::MODE_DRAIN, ..settings() };
+        let draining = Settings {
+            mode: crate::settings::MODE_DRAIN,
+            ..settings()
+        };
         assert_eq!(decide(&draining, &f, &OPEN), Reason::Draining);
-        let open = Settings { valve: Reason::NoReturnPath as u32, ..settings() };
+        let open = Settings {
+            valve: Reason::NoReturnPath as u32,
+            ..settings()
+        };
         assert_eq!(decide(&open, &f, &OPEN), Reason::NoReturnPath);
-        assert_eq!(decide(&open, &f, &World { probe: true, ..OPEN }), Reason::Intercepted);
-        let open = Settings { valve: Reason::NotDelivered as u32, ..settings() };
+        assert_eq!(
+            decide(
+                &open,
+                &f,
+                &World {
+                    probe: true,
+                    ..OPEN
+                }
+            ),
+            Reason::Intercepted
+        );
+        let open = Settings {
+            valve: Reason::NotDelivered as u32,
+            ..settings()
+        };
         assert_eq!(decide(&open, &f, &OPEN), Reason::NotDelivered);
-        let full = Settings { overload: 1, ..settings() };
+        let full = Settings {
+            overload: 1,
+            ..settings()
+        };
         assert_eq!(decide(&full, &f, &OPEN), Reason::Overload);
-        let v4_only = Settings { families: FAMILY_IPV4, ..settings() };
-        assert_eq!(decide(&v4_only, &flow("2001:db8::7"), &OPEN), Reason::FamilyOff);
+        let v4_only = Settings {
+            families: FAMILY_IPV4,
+            ..settings()
+        };
+        assert_eq!(
+            decide(&v4_only, &flow("2001:db8::7"), &OPEN),
+            Reason::FamilyOff
+        );
     }
 
     #[test]
     fn local_scope_never_leaves_the_link() {
         for local in [
-            "0.0.0.0", "127.0.0.2", "169.254.1.1", "224.0.0.1", "255.255.255.255", "::", "::1",
-            "fe80::1", "febf::1", "ff02::1",
+            "0.0.0.0",
+            "127.0.0.2",
+            "169.254.1.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "febf::1",
+            "ff02::1",
         ] {
-            assert_eq!(decide(&settings(), &flow(local), &OPEN), Reason::LocalScope, "{local}");
+            assert_eq!(
+                decide(&settings(), &flow(local), &OPEN),
+                Reason::LocalScope,
+                "{local}"
+            );
         }
-        for global in ["1.1.1.1", "10.0.0.1", "169.253.0.1", "223.255.255.255", "::2", "fec0::1"] {
-            assert_eq!(decide(&settings(), &flow(global), &OPEN), Reason::Intercepted, "{global}");
+        for global in [
+            "1.1.1.1",
+            "10.0.0.1",
+            "169.253.0.1",
+            "223.255.255.255",
+            "::2",
+            "fec0::1",
+        ] {
+            assert_eq!(
+                decide(&settings(), &flow(global), &OPEN),
+                Reason::Intercepted,
+                "{global}"
+            );
         }
     }
 

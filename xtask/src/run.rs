@@ -23,6 +23,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             weir().display()
         );
     }
-    let status = command.status().with_context(|| format!("cannot start {}", weir().display()))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", weir().display()))?;
     std::process::exit(status.code().unwrap_or(1));
 }

@@ -18,7 +18,13 @@ pub(crate) fn build_tools() -> Result<()> {
 /// Builds the release binary.
 pub(crate) fn build() -> Result<()> {
     build_tools()?;
-    run(cargo().args(["build", "--release", "--locked", "--package", "proxy-userspace"]))
+    run(cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "proxy-userspace",
+    ]))
 }
 
 /// The kernel programs' `core` is built from source.
@@ -38,21 +44,33 @@ fn rust_src() -> Result<()> {
         "the toolchain has no rust-src and there is no rustup to add it: install your \
          distribution's package of the Rust library's source (Debian: rust-src)",
     )?;
-    run(Command::new(rustup).current_dir(workspace()).args(["component", "add", "rust-src"]))
-        .context("rust-src could not be fetched: is the network there?")
+    run(Command::new(rustup)
+        .current_dir(workspace())
+        .args(["component", "add", "rust-src"]))
+    .context("rust-src could not be fetched: is the network there?")
 }
 
 fn bpf_linker() -> Result<()> {
     let tools = target_dir().join("tools");
     let linker = tools.join("bin/bpf-linker");
     if linker.exists()
-        && output(Command::new(&linker).arg("--version"))?.trim().ends_with(BPF_LINKER)
+        && output(Command::new(&linker).arg("--version"))?
+            .trim()
+            .ends_with(BPF_LINKER)
     {
         return Ok(());
     }
     eprintln!("xtask: building bpf-linker {BPF_LINKER} (once, about a minute)");
     run(cargo()
-        .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--force", "--root"])
+        .args([
+            "install",
+            "bpf-linker",
+            "--version",
+            BPF_LINKER,
+            "--locked",
+            "--force",
+            "--root",
+        ])
         .arg(&tools))
     .context("bpf-linker could not be built: is the network there, and a C linker (Debian: gcc)?")
 }

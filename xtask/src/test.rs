@@ -10,8 +10,12 @@ use crate::{
 };
 
 /// What the integration tests start besides Weir: the program, and Debian's package of it.
-const PROGRAMS: [(&str, &str); 4] =
-    [("ip", "iproute2"), ("ss", "iproute2"), ("nft", "nftables"), ("curl", "curl")];
+const PROGRAMS: [(&str, &str); 4] = [
+    ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("nft", "nftables"),
+    ("curl", "curl"),
+];
 
 /// Unit tests, then integration tests. A missing privilege or program fails.
 pub(crate) fn test(args: &[String]) -> Result<()> {
@@ -31,11 +35,15 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
 pub(crate) fn lint() -> Result<()> {
     setup::build_tools()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    run(cargo().args(["clippy", "--release", "--locked", "--workspace", "--all-targets"]).args([
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    run(cargo()
+        .args([
+            "clippy",
+            "--release",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+        ])
+        .args(["--", "-D", "warnings"]))
 }
 
 fn test_programs() -> Result<PathBuf> {
@@ -81,7 +89,9 @@ fn nginx() -> Result<PathBuf> {
     std::fs::create_dir_all(&root)?;
     let download = || {
         let mut command = Command::new(&apt);
-        command.args(["download", "-o", "APT::Sandbox::User=root", "nginx"]).current_dir(&root);
+        command
+            .args(["download", "-o", "APT::Sandbox::User=root", "nginx"])
+            .current_dir(&root);
         command
     };
     run(&mut download())

@@ -29,14 +29,18 @@ pub(super) fn weir_listen(ctx: SkLookupContext) -> u32 {
 #[inline(always)]
 fn listen(ctx: &SkLookupContext) {
     let lookup = unsafe { &*ctx.lookup };
-    let Some(settings) = SETTINGS.get(0) else { return };
+    let Some(settings) = SETTINGS.get(0) else {
+        return;
+    };
     // The local port alone is in host order.
     #[expect(clippy::cast_possible_truncation, reason = "a port, 16 bits in a u32")]
     let local_port = (lookup.local_port as u16).to_be();
     if lookup.protocol != IPPROTO_TCP || !settings.watches(local_port) {
         return;
     }
-    let Some(interface) = maps::interface(lookup.ingress_ifindex) else { return };
+    let Some(interface) = maps::interface(lookup.ingress_ifindex) else {
+        return;
+    };
     if interface.role & ROLE_LAN == 0 {
         return;
     }
@@ -44,7 +48,9 @@ fn listen(ctx: &SkLookupContext) {
     if maps::contains(&OWN_ADDRESSES, flow.family, &flow.daddr) {
         return;
     }
-    let assigned = LISTENERS.redirect_sk_lookup(ctx, flow.slot(settings.workers), 0).is_ok();
+    let assigned = LISTENERS
+        .redirect_sk_lookup(ctx, flow.slot(settings.workers), 0)
+        .is_ok();
     let looking = LOOKING.get(0).copied().unwrap_or(0) != 0;
     if assigned && !looking {
         count(Event::SynDelivered);

@@ -60,7 +60,10 @@ pub(super) fn interface(index: u32) -> Option<Interface> {
 /// Whether `trie` has a prefix of `address`.
 #[inline(always)]
 pub(super) fn contains(trie: &LpmTrie<AddressBits, u32>, family: u32, address: &Address) -> bool {
-    let key = Key::new(AddressBits::full_length(family), AddressBits::new(family, *address));
+    let key = Key::new(
+        AddressBits::full_length(family),
+        AddressBits::new(family, *address),
+    );
     trie.get(&key).is_some()
 }
 

@@ -5,9 +5,7 @@ use core::ptr;
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{bpf_sock, bpf_sock_tuple, tcphdr},
-    helpers::{
-        bpf_map_lookup_elem, bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie,
-    },
+    helpers::{bpf_map_lookup_elem, bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie},
     programs::TcContext,
 };
 use proxy_ebpf::{
@@ -70,7 +68,13 @@ fn find_for(ctx: &TcContext, flow: &Flow, ack: u32) -> Found {
     let mut tuple = Tuple::new(flow);
     looking(1);
     let socket = unsafe {
-        bpf_skc_lookup_tcp(ctx.as_ptr(), tuple.as_mut_ptr(), Tuple::len(flow), CURRENT_NETNS, 0)
+        bpf_skc_lookup_tcp(
+            ctx.as_ptr(),
+            tuple.as_mut_ptr(),
+            Tuple::len(flow),
+            CURRENT_NETNS,
+            0,
+        )
     };
     looking(0);
     if socket.is_null() {
@@ -111,13 +115,19 @@ fn looking(flag: u32) {
 /// The helper wants the headers in memory; copies on the stack do (no linear data needed).
 #[inline(always)]
 fn checks_cookie(ctx: &TcContext, socket: *mut bpf_sock, flow: &Flow, l4: u32) -> bool {
-    let Ok(mut tcp) = ctx.load::<[u32; 5]>(l4 as usize) else { return false };
+    let Ok(mut tcp) = ctx.load::<[u32; 5]>(l4 as usize) else {
+        return false;
+    };
     let tcp = (&raw mut tcp).cast::<tcphdr>();
     let verdict = if flow.family == IPV4 {
-        let Ok(mut ip) = ctx.load::<[u32; 5]>(ETHERNET_LEN as usize) else { return false };
+        let Ok(mut ip) = ctx.load::<[u32; 5]>(ETHERNET_LEN as usize) else {
+            return false;
+        };
         unsafe { bpf_tcp_check_syncookie(socket.cast(), (&raw mut ip).cast(), 20, tcp, 20) }
     } else {
-        let Ok(mut ip) = ctx.load::<[u32; 10]>(ETHERNET_LEN as usize) else { return false };
+        let Ok(mut ip) = ctx.load::<[u32; 10]>(ETHERNET_LEN as usize) else {
+            return false;
+        };
         unsafe { bpf_tcp_check_syncookie(socket.cast(), (&raw mut ip).cast(), 40, tcp, 20) }
     };
     verdict == 0

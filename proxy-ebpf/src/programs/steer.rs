@@ -12,9 +12,7 @@ use aya_ebpf::{
         BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
         BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup, bpf_tunnel_key, tcx_action_base::TCX_NEXT,
     },
-    helpers::{
-        self, bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_skb_set_tunnel_key,
-    },
+    helpers::{self, bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_skb_set_tunnel_key},
     macros::classifier,
     programs::TcContext,
 };
@@ -50,10 +48,17 @@ fn steer(ctx: &TcContext) {
     if skb.pkt_type != PACKET_HOST || skb.vlan_present != 0 {
         return;
     }
-    let Some(settings) = SETTINGS.get(0) else { return };
-    #[expect(clippy::cast_possible_truncation, reason = "an EtherType, 16 bits in a u32")]
+    let Some(settings) = SETTINGS.get(0) else {
+        return;
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an EtherType, 16 bits in a u32"
+    )]
     let ethertype = skb.protocol as u16;
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
     let Scratch { segment, reversed } = unsafe { &mut *scratch };
     let kind = packet::parse(&Skb(ctx), ethertype, ETHERNET_LEN, segment);
     match kind {
@@ -67,7 +72,12 @@ fn steer(ctx: &TcContext) {
         return;
     }
     *reversed = segment.flow.reversed();
-    let packet = Seen { ctx, settings, segment, reversed };
+    let packet = Seen {
+        ctx,
+        settings,
+        segment,
+        reversed,
+    };
     if kind == Kind::IcmpError {
         packet.icmp_error();
     } else if !segment.opens() {
@@ -227,7 +237,10 @@ impl Facts for Seen<'_> {
         if !socket::has_listener(flow.slot(self.settings.workers)) {
             return Listener::None;
         }
-        let beat = HEARTBEATS.get(flow.worker(self.settings.workers)).copied().unwrap_or(0);
+        let beat = HEARTBEATS
+            .get(flow.worker(self.settings.workers))
+            .copied()
+            .unwrap_or(0);
         let now = unsafe { bpf_ktime_get_ns() };
         if now.saturating_sub(beat) > self.settings.heartbeat_stale_ns {
             return Listener::Stale;

@@ -56,14 +56,22 @@ pub(super) fn run(args: Args) -> Result<()> {
     match args.verb {
         Verb::Add(edit) => {
             let entries = edit.entries(edit.yes)?;
-            let done =
-                ask(&edit.instance.instance, &Request::BypassAdd { entries: entries.clone() })?;
+            let done = ask(
+                &edit.instance.instance,
+                &Request::BypassAdd {
+                    entries: entries.clone(),
+                },
+            )?;
             report("bypassed", &entries, &done);
         }
         Verb::Del(edit) => {
             let entries = edit.entries(true)?;
-            let done =
-                ask(&edit.instance.instance, &Request::BypassDel { entries: entries.clone() })?;
+            let done = ask(
+                &edit.instance.instance,
+                &Request::BypassDel {
+                    entries: entries.clone(),
+                },
+            )?;
             report("no longer bypassed", &entries, &done);
         }
         Verb::List { instance, json } => list(&instance.instance, json)?,
@@ -97,8 +105,15 @@ fn report(what: &str, entries: &[Entry], done: &Value) {
     for entry in entries {
         println!("{what}: {entry}");
     }
-    let noun = if done["entries"] == 1 { "entry" } else { "entries" };
-    println!("{} {noun} · generation {}", done["entries"], done["generation"]);
+    let noun = if done["entries"] == 1 {
+        "entry"
+    } else {
+        "entries"
+    };
+    println!(
+        "{} {noun} · generation {}",
+        done["entries"], done["generation"]
+    );
     if done["present"].as_u64().unwrap_or(0) > 0 {
         println!("{} of them were there already", done["present"]);
     }
@@ -110,7 +125,10 @@ fn list(instance: &str, json: bool) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&entries)?);
         return Ok(());
     }
-    println!("{:<44} {:<44} {:<10} COMMENT", "DESTINATION", "SOURCE", "LIST");
+    println!(
+        "{:<44} {:<44} {:<10} COMMENT",
+        "DESTINATION", "SOURCE", "LIST"
+    );
     for entry in entries.as_array().into_iter().flatten() {
         let field = |name: &str| entry[name].as_str().unwrap_or("any").to_owned();
         println!(

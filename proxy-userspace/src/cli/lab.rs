@@ -25,5 +25,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
         .into());
     }
     let weir = env::current_exe().context("cannot tell where this executable is")?;
-    Ok(lab::run(&LabOptions { shell: args.shell, weir }, &mut std::io::stdout())?)
+    Ok(lab::run(
+        &LabOptions {
+            shell: args.shell,
+            weir,
+        },
+        &mut std::io::stdout(),
+    )?)
 }

@@ -77,7 +77,9 @@ pub fn main() -> ExitCode {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let fault = error.chain().find_map(|cause| cause.downcast_ref::<Fault>());
+    let fault = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Fault>());
     fault.map_or(1, Fault::exit_code)
 }
 
@@ -86,8 +88,14 @@ fn ask(instance: &str, request: &Request) -> Result<Value> {
     let run_dir = journal::run_dir(instance);
     match control::call(&run_dir, request) {
         Ok(Answer::Done(value)) => Ok(value),
-        Ok(Answer::Failed { kind: FailureKind::Usage, message }) => Err(Fault::Usage(message).into()),
-        Ok(Answer::Failed { kind: FailureKind::Other, message }) => anyhow::bail!(message),
+        Ok(Answer::Failed {
+            kind: FailureKind::Usage,
+            message,
+        }) => Err(Fault::Usage(message).into()),
+        Ok(Answer::Failed {
+            kind: FailureKind::Other,
+            message,
+        }) => anyhow::bail!(message),
         Err(error) => Err(unreachable(instance, &run_dir, &error)),
     }
 }
@@ -100,10 +108,10 @@ fn unreachable(instance: &str, run_dir: &Path, error: &std::io::Error) -> anyhow
             run_dir.display()
         ))
         .into(),
-        PermissionDenied => {
-            Fault::NotPermitted(format!("not permitted to ask instance {instance}: run it as root"))
-                .into()
-        }
+        PermissionDenied => Fault::NotPermitted(format!(
+            "not permitted to ask instance {instance}: run it as root"
+        ))
+        .into(),
         _ => anyhow::anyhow!("instance {instance} does not answer: {error}"),
     }
 }

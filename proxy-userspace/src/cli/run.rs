@@ -35,12 +35,24 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<()> {
     let default = Path::new(DEFAULT_PATH);
-    let file = args.config.or_else(|| default.exists().then(|| default.to_owned()));
+    let file = args
+        .config
+        .or_else(|| default.exists().then(|| default.to_owned()));
     let workers = args.workers.map(usize::from);
-    let source = Source { file, lan: args.lan, wan: args.wan, workers };
+    let source = Source {
+        file,
+        lan: args.lan,
+        wan: args.wan,
+        workers,
+    };
     let config = source.read()?;
     log_to_stderr(&config.log.level);
-    daemon::run(Options { instance: args.instance, netns: args.netns, config, source })
+    daemon::run(Options {
+        instance: args.instance,
+        netns: args.netns,
+        config,
+        source,
+    })
 }
 
 fn log_to_stderr(level: &str) {

@@ -44,7 +44,11 @@ fn screen(status: &Value) -> String {
             "  {:<4} {:<15} {}",
             text(&interface["role"]),
             text(&interface["name"]),
-            if attached { text(&interface["kind"]) } else { "GONE" },
+            if attached {
+                text(&interface["kind"])
+            } else {
+                "GONE"
+            },
         ));
     }
     let connections = &status["connections"];
@@ -57,13 +61,26 @@ fn screen(status: &Value) -> String {
         status["workers"],
     ));
     let bypass = &status["bypass"];
-    lines.push(format!("bypass {} entries, generation {}", bypass["entries"], bypass["generation"]));
-    for (title, key) in [("flows", "flows"), ("packets", "packets"), ("outcomes", "outcomes")] {
+    lines.push(format!(
+        "bypass {} entries, generation {}",
+        bypass["entries"], bypass["generation"]
+    ));
+    for (title, key) in [
+        ("flows", "flows"),
+        ("packets", "packets"),
+        ("outcomes", "outcomes"),
+    ] {
         let counts = status[key].as_object().into_iter().flatten();
-        let counts: Vec<_> = counts.filter(|(_, count)| count.as_u64() != Some(0)).collect();
+        let counts: Vec<_> = counts
+            .filter(|(_, count)| count.as_u64() != Some(0))
+            .collect();
         if !counts.is_empty() {
             lines.push(title.to_owned());
-            lines.extend(counts.iter().map(|(word, count)| format!("  {word:<20} {count:>12}")));
+            lines.extend(
+                counts
+                    .iter()
+                    .map(|(word, count)| format!("  {word:<20} {count:>12}")),
+            );
         }
     }
     lines.join("\n") + "\n"

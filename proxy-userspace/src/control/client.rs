@@ -7,11 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Answer, Request,
-    protocol::MAX_LINE,
-    socket_path,
-};
+use super::{Answer, Request, protocol::MAX_LINE, socket_path};
 
 /// How long a daemon may take to answer. It edits and reads maps; it does not wait for anything.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -58,13 +58,19 @@ impl Answer {
     /// A failure that is the daemon's or the host's.
     #[must_use]
     pub fn failed(error: impl std::fmt::Display) -> Self {
-        Self::Failed { kind: FailureKind::Other, message: error.to_string() }
+        Self::Failed {
+            kind: FailureKind::Other,
+            message: error.to_string(),
+        }
     }
 
     /// A failure that is the request's.
     #[must_use]
     pub fn refused(error: impl std::fmt::Display) -> Self {
-        Self::Failed { kind: FailureKind::Usage, message: error.to_string() }
+        Self::Failed {
+            kind: FailureKind::Usage,
+            message: error.to_string(),
+        }
     }
 }
 

@@ -9,11 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    Answer, Request,
-    protocol::MAX_LINE,
-    socket_path,
-};
+use super::{Answer, Request, protocol::MAX_LINE, socket_path};
 
 /// A request, and where its answer goes.
 pub type Call = (Request, oneshot::Sender<Answer>);

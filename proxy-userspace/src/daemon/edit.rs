@@ -82,7 +82,9 @@ pub(super) fn insert(dataplane: &mut Dataplane, entry: &Entry) -> Result<(), Dat
 }
 
 fn sides(entry: &Entry) -> impl Iterator<Item = (Side, ipnet::IpNet)> {
-    let destination = entry.destination().map(|prefix| (Side::Destination, prefix));
+    let destination = entry
+        .destination()
+        .map(|prefix| (Side::Destination, prefix));
     let source = entry.source().map(|prefix| (Side::Source, prefix));
     destination.into_iter().chain(source)
 }

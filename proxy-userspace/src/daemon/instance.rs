@@ -44,7 +44,11 @@ impl Claim {
                  give that one all interfaces, or end it with `weir down --instance {other}`"
             );
         };
-        Ok(Self { run_dir, netns_lock, locks: [Some(claim), Some(netns)] })
+        Ok(Self {
+            run_dir,
+            netns_lock,
+            locks: [Some(claim), Some(netns)],
+        })
     }
 
     /// Claims what a dead daemon of the instance left, whose journal names `netns`.
@@ -54,8 +58,16 @@ impl Claim {
             bail!("instance {instance} runs but does not answer: kill its process, and try again");
         };
         let netns_lock = netns_lock(netns);
-        let netns = if netns_lock.exists() { lock(&netns_lock, instance)? } else { None };
-        Ok(Self { run_dir, netns_lock, locks: [Some(claim), netns] })
+        let netns = if netns_lock.exists() {
+            lock(&netns_lock, instance)?
+        } else {
+            None
+        };
+        Ok(Self {
+            run_dir,
+            netns_lock,
+            locks: [Some(claim), netns],
+        })
     }
 
     /// Where this instance keeps its journal and control socket.
@@ -95,7 +107,12 @@ pub(super) fn check_name(instance: &str) -> Result<(), Fault> {
 /// The lock, or `None` if somebody else has it. It holds the instance's name.
 fn lock(path: &Path, instance: &str) -> Result<Option<Flock<File>>> {
     let open = || -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
     };
     let file = open().with_context(|| format!("cannot open {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -108,9 +125,7 @@ fn lock(path: &Path, instance: &str) -> Result<Option<Flock<File>>> {
             Ok(Some(file))
         }
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
-        }
+        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }
 
@@ -133,7 +148,16 @@ mod tests {
         for good in ["default", "a", "lab-1.2_x"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", ".netns-1", "a/b", "a b", "ä", &"x".repeat(65)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".netns-1",
+            "a/b",
+            "a b",
+            "ä",
+            &"x".repeat(65),
+        ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

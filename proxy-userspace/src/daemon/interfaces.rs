@@ -34,7 +34,10 @@ pub(super) struct Interfaces {
 
 impl Interfaces {
     pub(super) const fn new(list: Vec<Interface>) -> Self {
-        Self { list, own: BTreeSet::new() }
+        Self {
+            list,
+            own: BTreeSet::new(),
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Interface> {
@@ -42,7 +45,10 @@ impl Interfaces {
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.list.iter().map(|interface| interface.name.clone()).collect()
+        self.list
+            .iter()
+            .map(|interface| interface.name.clone())
+            .collect()
     }
 }
 
@@ -58,7 +64,10 @@ impl Keeper {
             }
         }
         if routes && let Err(error) = self.refresh_own_addresses().await {
-            tracing::error!(error = format!("{error:#}"), "own addresses may be out of date");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "own addresses may be out of date"
+            );
         }
     }
 
@@ -79,12 +88,21 @@ impl Keeper {
     /// An interface of ours that was gone is back, with another index: attach again. Its rules
     /// go by name and never went.
     fn link_seen(&mut self, link: &Link) {
-        let found = self.interfaces.list.iter_mut().find(|ours| ours.name == link.name);
-        let Some(interface) = found.filter(|ours| ours.index != Some(link.index)) else { return };
+        let found = self
+            .interfaces
+            .list
+            .iter_mut()
+            .find(|ours| ours.name == link.name);
+        let Some(interface) = found.filter(|ours| ours.index != Some(link.index)) else {
+            return;
+        };
         if let Some(old) = interface.index.take() {
             let _ = self.dataplane.forget(old);
         }
-        match self.dataplane.attach(&link.name, link.index, interface.role) {
+        match self
+            .dataplane
+            .attach(&link.name, link.index, interface.role)
+        {
             Ok(()) => {
                 tracing::info!(interface = link.name, "attached again");
                 interface.index = Some(link.index);
@@ -94,7 +112,11 @@ impl Keeper {
     }
 
     fn link_gone(&mut self, link: &Link) {
-        let found = self.interfaces.list.iter_mut().find(|ours| ours.index == Some(link.index));
+        let found = self
+            .interfaces
+            .list
+            .iter_mut()
+            .find(|ours| ours.index == Some(link.index));
         let Some(interface) = found else { return };
         interface.index = None;
         if let Err(error) = self.dataplane.forget(link.index) {

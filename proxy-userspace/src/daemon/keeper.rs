@@ -168,14 +168,27 @@ impl Keeper {
         let old = &self.options.config;
         let mut fixed = old.unchangeable_differences(&new);
         let more = [
-            ("intercept.families", old.intercept.families != new.intercept.families),
-            ("intercept.heartbeat_stale", old.intercept.heartbeat_stale != new.intercept.heartbeat_stale),
+            (
+                "intercept.families",
+                old.intercept.families != new.intercept.families,
+            ),
+            (
+                "intercept.heartbeat_stale",
+                old.intercept.heartbeat_stale != new.intercept.heartbeat_stale,
+            ),
             ("spoof.ports", old.spoof.ports != new.spoof.ports),
             ("log.level", old.log.level != new.log.level),
         ];
-        fixed.extend(more.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key));
+        fixed.extend(
+            more.into_iter()
+                .filter(|(_, differs)| *differs)
+                .map(|(key, _)| key),
+        );
         if !fixed.is_empty() {
-            anyhow::bail!("cannot be changed while running, restart for it: {}", fixed.join(", "));
+            anyhow::bail!(
+                "cannot be changed while running, restart for it: {}",
+                fixed.join(", ")
+            );
         }
         if old.log.access != new.log.access {
             self.lasting.log.redirect(&settings::sink(&new))?;
@@ -210,21 +223,35 @@ impl Keeper {
     fn overloaded(&self, already: bool) -> bool {
         let active = self.lasting.stats.active();
         let limit = self.connections as u64;
-        let overloaded = if already { active > limit * 3 / 4 } else { active >= limit * 7 / 8 };
+        let overloaded = if already {
+            active > limit * 3 / 4
+        } else {
+            active >= limit * 7 / 8
+        };
         if overloaded != already {
-            tracing::warn!(active, limit, overloaded, "new flows go direct while overloaded");
+            tracing::warn!(
+                active,
+                limit,
+                overloaded,
+                "new flows go direct while overloaded"
+            );
         }
         overloaded
     }
 
     fn look_at_valve(&mut self) {
-        let Ok(counters) = self.dataplane.counters() else { return };
+        let Ok(counters) = self.dataplane.counters() else {
+            return;
+        };
         let pending = &self.lasting.pending;
         let sample = Sample {
             marked: counters.event(Event::SynMarked),
             delivered: counters.event(Event::SynDelivered),
             silent_origins: pending.silent_origins(self.options.config.valve.window),
-            answered: self.valve.opened().is_some_and(|then| pending.answered_since(then)),
+            answered: self
+                .valve
+                .opened()
+                .is_some_and(|then| pending.answered_since(then)),
         };
         if !self.valve.look(Instant::now(), sample) {
             return;

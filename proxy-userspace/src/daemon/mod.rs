@@ -59,7 +59,9 @@ impl Source {
             Some(file) => Config::load(file).map_err(usage)?,
             None => Config::default(),
         };
-        let mut config = config.with_interfaces(&self.lan, &self.wan).map_err(usage)?;
+        let mut config = config
+            .with_interfaces(&self.lan, &self.wan)
+            .map_err(usage)?;
         if let Some(workers) = self.workers {
             config.workers.count = workers;
         }
@@ -89,7 +91,9 @@ pub fn run(options: Options) -> Result<()> {
         })?;
     }
     preflight::check()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let running = start::start(options).await?;
         running.run().await

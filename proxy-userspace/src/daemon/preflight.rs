@@ -69,7 +69,9 @@ pub(super) fn mention_forwarding(families: &[u8]) {
     ] {
         let on = fs::read_to_string(path).is_ok_and(|value| value.trim() != "0");
         if families.contains(&family) && !on {
-            let key = Path::new(path).strip_prefix("/proc/sys").unwrap_or(Path::new(path));
+            let key = Path::new(path)
+                .strip_prefix("/proc/sys")
+                .unwrap_or(Path::new(path));
             tracing::warn!(
                 sysctl = %key.display(),
                 "forwarding of IPv{family} is off: whatever is not intercepted is not forwarded"
@@ -83,7 +85,11 @@ pub(super) fn mention_forwarding(families: &[u8]) {
 pub(super) fn connection_limit(wanted: usize) -> usize {
     let limit = match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((soft, hard)) => {
-            if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
+            if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+                hard
+            } else {
+                soft
+            }
         }
         Err(_) => return wanted,
     };

@@ -28,7 +28,11 @@ pub(super) fn kernel(config: &Config, families: &[u8], workers: u32) -> Settings
     }
     let mut bits = 0;
     for family in families {
-        bits |= if *family == 4 { FAMILY_IPV4 } else { FAMILY_IPV6 };
+        bits |= if *family == 4 {
+            FAMILY_IPV4
+        } else {
+            FAMILY_IPV6
+        };
     }
     let stale = config.intercept.heartbeat_stale.as_nanos();
     Settings {
@@ -61,7 +65,9 @@ pub(super) fn workers(config: &Config) -> u32 {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         count => count,
     };
-    u32::try_from(wanted).unwrap_or(MAX_WORKERS).min(MAX_WORKERS)
+    u32::try_from(wanted)
+        .unwrap_or(MAX_WORKERS)
+        .min(MAX_WORKERS)
 }
 
 /// Where the access log goes.
@@ -89,7 +95,10 @@ impl Lasting {
     pub(super) fn shared(&self, config: &Config, connections: usize) -> Arc<Shared> {
         Arc::new(Shared {
             connections,
-            limits: HeadLimits { head_bytes: config.limits.head, fields: config.limits.fields },
+            limits: HeadLimits {
+                head_bytes: config.limits.head,
+                fields: config.limits.fields,
+            },
             head_timeout: config.limits.head_timeout,
             idle_timeout: config.limits.idle_timeout,
             tunnel_idle_timeout: config.limits.tunnel_idle_timeout,

@@ -11,8 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Options,
-    edit,
+    Options, edit,
     instance::Claim,
     interfaces::{Interface, Interfaces},
     keeper::{Inputs, Keeper, Running},
@@ -49,7 +48,12 @@ pub(super) async fn start(options: Options) -> Result<Running> {
     }
     let claim = Claim::new(&options.instance)?;
     match start_claimed(options, &claim).await {
-        Ok((keeper, inputs, workers)) => Ok(Running { keeper, inputs, workers, claim }),
+        Ok((keeper, inputs, workers)) => Ok(Running {
+            keeper,
+            inputs,
+            workers,
+            claim,
+        }),
         Err(error) => {
             claim.release();
             Err(error)
@@ -57,10 +61,7 @@ pub(super) async fn start(options: Options) -> Result<Running> {
     }
 }
 
-async fn start_claimed(
-    options: Options,
-    claim: &Claim,
-) -> Result<(Keeper, Inputs, Vec<Worker>)> {
+async fn start_claimed(options: Options, claim: &Claim) -> Result<(Keeper, Inputs, Vec<Worker>)> {
     undo::leftovers(claim.run_dir(), netns::current_id()?)?;
     let config = &options.config;
     let handle = netconf::connect()?;
@@ -125,7 +126,10 @@ async fn start_claimed(
             let journal = keeper.journal.clone();
             drop(keeper);
             if let Err(undoing) = undo::undo(&journal).await {
-                tracing::error!(error = format!("{undoing:#}"), "not everything could be undone");
+                tracing::error!(
+                    error = format!("{undoing:#}"),
+                    "not everything could be undone"
+                );
             }
             Err(error)
         }
@@ -141,9 +145,15 @@ async fn begin(
     let (changes, change_inputs) = mpsc::channel(256);
     network::spawn(changes)?;
     keeper.refresh_own_addresses().await?;
-    keeper.plan.add_routes(&keeper.handle, &keeper.families).await?;
+    keeper
+        .plan
+        .add_routes(&keeper.handle, &keeper.families)
+        .await?;
     for name in keeper.interfaces.names() {
-        keeper.plan.add_rules(&keeper.handle, &name, &keeper.families).await?;
+        keeper
+            .plan
+            .add_rules(&keeper.handle, &name, &keeper.families)
+            .await?;
     }
 
     let config = &keeper.options.config;
@@ -166,7 +176,11 @@ async fn begin(
     keeper.dataplane.set_settings(settings)?;
     keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
     for interface in keeper.interfaces.iter() {
-        keeper.dataplane.attach(&interface.name, interface.index.unwrap_or(0), interface.role)?;
+        keeper.dataplane.attach(
+            &interface.name,
+            interface.index.unwrap_or(0),
+            interface.role,
+        )?;
     }
 
     let (calls, call_inputs) = mpsc::channel(16);
@@ -187,8 +201,11 @@ fn open_listeners(
     for worker in 0..workers {
         let mut listeners = Vec::new();
         for family in families {
-            let (kind, base) =
-                if *family == 4 { (Family::V4, 0) } else { (Family::V6, MAX_WORKERS) };
+            let (kind, base) = if *family == 4 {
+                (Family::V4, 0)
+            } else {
+                (Family::V6, MAX_WORKERS)
+            };
             let listener = listener::open(kind, config.host.socket_mark)?;
             dataplane.set_listener(base + worker, &listener)?;
             listeners.push(listener);

@@ -12,11 +12,23 @@ use super::keeper::Keeper;
 pub(super) fn announce(keeper: &Keeper) {
     let names = |role: &str| {
         let of_role = keeper.interfaces.iter().filter(|i| i.role_name() == role);
-        of_role.map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(",")
+        of_role
+            .map(|interface| interface.name.as_str())
+            .collect::<Vec<_>>()
+            .join(",")
     };
     let ports = &keeper.options.config.intercept.ports;
-    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
-    let families = keeper.families.iter().map(|f| format!("IPv{f}")).collect::<Vec<_>>().join("+");
+    let ports = ports
+        .iter()
+        .map(u16::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
+    let families = keeper
+        .families
+        .iter()
+        .map(|f| format!("IPv{f}"))
+        .collect::<Vec<_>>()
+        .join("+");
     let line = format!(
         "weir: intercepting {families} port {ports} from {} to {} (instance {}, {} workers)\n",
         names("lan"),
@@ -25,7 +37,9 @@ pub(super) fn announce(keeper: &Keeper) {
         keeper.workers,
     );
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(line.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// `weir status --json`.

@@ -29,8 +29,16 @@ const PATIENCE: Duration = Duration::from_secs(3600 + 30);
 
 /// Lets new flows go direct at once, waits for those under way, undoes everything.
 pub(super) async fn stop(running: Running) -> Result<()> {
-    let Running { mut keeper, mut inputs, workers, claim } = running;
-    let draining = Settings { mode: MODE_DRAIN, ..*keeper.dataplane.settings() };
+    let Running {
+        mut keeper,
+        mut inputs,
+        workers,
+        claim,
+    } = running;
+    let draining = Settings {
+        mode: MODE_DRAIN,
+        ..*keeper.dataplane.settings()
+    };
     keeper.dataplane.set_settings(draining)?;
     keeper.lasting.drain.cancel();
     let active = keeper.lasting.stats.active();
@@ -43,13 +51,19 @@ pub(super) async fn stop(running: Running) -> Result<()> {
             let _ = (&mut worker.done).await;
         }
     });
-    tokio::select! {
-        () = &mut done => {}
-        () = sleep(deadline) => tracing::warn!("drain deadline reached"),
-        () = inputs.told_to_stop() => tracing::warn!("told to stop twice"),
+    let cut = tokio::select! {
+        () = &mut done => None,
+        () = sleep(deadline) => Some("drain deadline reached"),
+        () = inputs.told_to_stop() => Some("told to stop twice"),
+    };
+    if let Some(why) = cut {
+        tracing::warn!(
+            active = keeper.lasting.stats.active(),
+            "{why}: cutting what is left"
+        );
+        keeper.lasting.cut.cancel();
+        let _ = timeout(CUT, done).await;
     }
-    keeper.lasting.cut.cancel();
-    let _ = timeout(CUT, done).await;
     for worker in workers {
         worker.join();
     }
@@ -112,7 +126,10 @@ fn wait_until_gone(run_dir: &Path) -> Result<()> {
     let started = Instant::now();
     while fs::exists(run_dir)? {
         if started.elapsed() > PATIENCE {
-            bail!("the daemon has not stopped; {} is still there", run_dir.display());
+            bail!(
+                "the daemon has not stopped; {} is still there",
+                run_dir.display()
+            );
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -44,10 +44,15 @@ pub(super) async fn undo(journal: &Journal) -> Result<()> {
 pub(super) fn undo_elsewhere(journal: &Journal) -> Result<()> {
     let work = || -> Result<()> {
         if netns::current_id()? != journal.netns && !netns::enter_id(journal.netns)? {
-            tracing::info!(netns = journal.netns, "its network namespace is gone or has no name");
+            tracing::info!(
+                netns = journal.netns,
+                "its network namespace is gone or has no name"
+            );
             return Ok(());
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(undo(journal))
     };
     let undone = thread::scope(|scope| scope.spawn(work).join());
@@ -59,9 +64,17 @@ pub(super) fn undo_elsewhere(journal: &Journal) -> Result<()> {
 /// Undoes what dead daemons left: this instance's wherever it was, and any in the network
 /// namespace `netns`. The caller holds the locks of both, so none of them is alive.
 pub(super) fn leftovers(own_run_dir: &Path, netns: u64) -> Result<()> {
-    let Ok(entries) = fs::read_dir(journal::RUN) else { return Ok(()) };
-    for run_dir in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
-        let Some(journal) = Journal::read(&run_dir)? else { continue };
+    let Ok(entries) = fs::read_dir(journal::RUN) else {
+        return Ok(());
+    };
+    for run_dir in entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+    {
+        let Some(journal) = Journal::read(&run_dir)? else {
+            continue;
+        };
         let own = run_dir == own_run_dir;
         if !own && journal.netns != netns {
             continue;
@@ -104,6 +117,9 @@ async fn end_sockets(mark: u32) {
         }
     }
     if let Err(error) = end(Which::All) {
-        tracing::warn!(error = format!("{error:#}"), "new connections may stall for a minute");
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "new connections may stall for a minute"
+        );
     }
 }

@@ -41,7 +41,13 @@ pub(super) struct Valve {
 
 impl Valve {
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, open: None, delivered: 0, losing: None, marked: 0 }
+        Self {
+            window,
+            open: None,
+            delivered: 0,
+            losing: None,
+            marked: 0,
+        }
     }
 
     /// Why it is open, if it is.
@@ -93,7 +99,12 @@ impl Valve {
 mod tests {
     use super::*;
 
-    const QUIET: Sample = Sample { marked: 0, delivered: 0, silent_origins: 0, answered: false };
+    const QUIET: Sample = Sample {
+        marked: 0,
+        delivered: 0,
+        silent_origins: 0,
+        answered: false,
+    };
 
     fn at(start: Instant, millis: u64) -> Instant {
         start + Duration::from_millis(millis)
@@ -110,7 +121,14 @@ mod tests {
         assert_eq!(valve.reason(), Some(Reason::NotDelivered));
         // A probe that arrives closes it.
         assert!(!valve.look(at(start, 2000), Sample { marked: 3, ..QUIET }));
-        assert!(valve.look(at(start, 3000), Sample { marked: 4, delivered: 1, ..QUIET }));
+        assert!(valve.look(
+            at(start, 3000),
+            Sample {
+                marked: 4,
+                delivered: 1,
+                ..QUIET
+            }
+        ));
         assert_eq!(valve.reason(), None);
     }
 
@@ -119,7 +137,11 @@ mod tests {
         let start = Instant::now();
         let mut valve = Valve::new(Duration::from_secs(1));
         for tick in 1..100 {
-            let sample = Sample { marked: tick * 10, delivered: tick, ..QUIET };
+            let sample = Sample {
+                marked: tick * 10,
+                delivered: tick,
+                ..QUIET
+            };
             assert!(!valve.look(at(start, tick * 250), sample));
         }
     }
@@ -137,11 +159,35 @@ mod tests {
     fn silent_origins_open_it_and_an_answer_closes_it() {
         let start = Instant::now();
         let mut valve = Valve::new(Duration::from_secs(1));
-        assert!(!valve.look(start, Sample { silent_origins: 2, ..QUIET }));
-        assert!(valve.look(start, Sample { silent_origins: 3, ..QUIET }));
+        assert!(!valve.look(
+            start,
+            Sample {
+                silent_origins: 2,
+                ..QUIET
+            }
+        ));
+        assert!(valve.look(
+            start,
+            Sample {
+                silent_origins: 3,
+                ..QUIET
+            }
+        ));
         assert_eq!(valve.reason(), Some(Reason::NoReturnPath));
-        assert!(!valve.look(start, Sample { silent_origins: 3, ..QUIET }));
-        assert!(valve.look(start, Sample { answered: true, ..QUIET }));
+        assert!(!valve.look(
+            start,
+            Sample {
+                silent_origins: 3,
+                ..QUIET
+            }
+        ));
+        assert!(valve.look(
+            start,
+            Sample {
+                answered: true,
+                ..QUIET
+            }
+        ));
         assert_eq!(valve.reason(), None);
     }
 }

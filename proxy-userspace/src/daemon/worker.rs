@@ -66,9 +66,17 @@ impl Worker {
 }
 
 fn run(assignment: Assignment) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = LocalSet::new();
-    let Assignment { index, listeners, heartbeats, beat, shared } = assignment;
+    let Assignment {
+        index,
+        listeners,
+        heartbeats,
+        beat,
+        shared,
+    } = assignment;
     local.block_on(&runtime, async move {
         let pulse = tokio::task::spawn_local(async move {
             let mut ticks = interval(beat);

@@ -61,8 +61,13 @@ impl Dataplane {
     }
 
     fn set_role(&mut self, index: u32, role: u32) -> Result<(), DataplaneError> {
-        let interface = Interface { role, kind: KIND_ETHERNET };
-        self.interfaces.insert(index, interface, 0).map_err(writing(map::INTERFACES))
+        let interface = Interface {
+            role,
+            kind: KIND_ETHERNET,
+        };
+        self.interfaces
+            .insert(index, interface, 0)
+            .map_err(writing(map::INTERFACES))
     }
 
     /// Attaches the `sk_lookup` program to the network namespace `netns`.
@@ -88,7 +93,9 @@ impl Dataplane {
     /// If the kernel refuses.
     pub fn detach_listen(&mut self, link: ListenLink) -> Result<(), DataplaneError> {
         let program = listen_program(&mut self.ebpf)?;
-        program.detach(link.0).map_err(|e| DataplaneError::Load(chain(&e)))
+        program
+            .detach(link.0)
+            .map_err(|e| DataplaneError::Load(chain(&e)))
     }
 }
 
@@ -112,7 +119,11 @@ pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
     for program in programs {
         if program.name_as_str() == Some(abi::PROGRAM_STEER) {
             let fd = program.fd().map_err(|error| asking(&error))?;
-            ours.push(fd.as_fd().try_clone_to_owned().map_err(|e| failed("query", interface, &e, ""))?);
+            ours.push(
+                fd.as_fd()
+                    .try_clone_to_owned()
+                    .map_err(|e| failed("query", interface, &e, ""))?,
+            );
         }
     }
     Ok(ours)
@@ -141,7 +152,12 @@ fn failed(
     error: &io::Error,
     remedy: &'static str,
 ) -> AttachError {
-    AttachError { operation, at: format!("of {interface}"), cause: error.to_string(), remedy }
+    AttachError {
+        operation,
+        at: format!("of {interface}"),
+        cause: error.to_string(),
+        remedy,
+    }
 }
 
 fn io_error(error: &ProgramError) -> io::Error {

@@ -26,7 +26,9 @@ use attach::AttachError;
 #[derive(Debug, Error)]
 pub enum DataplaneError {
     /// The embedded object is not ours.
-    #[error("the embedded kernel object has ABI version {found}, this binary speaks {expected}: rebuild with `cargo xtask build`")]
+    #[error(
+        "the embedded kernel object has ABI version {found}, this binary speaks {expected}: rebuild with `cargo xtask build`"
+    )]
     Abi {
         /// In the object.
         found: String,
@@ -86,12 +88,18 @@ impl Dataplane {
                 tracing::warn!(%error, "no kernel debug events");
             }
         }
-        steer_program(&mut ebpf)?.load().map_err(|e| DataplaneError::Load(chain(&e)))?;
-        listen_program(&mut ebpf)?.load().map_err(|e| DataplaneError::Load(chain(&e)))?;
+        steer_program(&mut ebpf)?
+            .load()
+            .map_err(|e| DataplaneError::Load(chain(&e)))?;
+        listen_program(&mut ebpf)?
+            .load()
+            .map_err(|e| DataplaneError::Load(chain(&e)))?;
         let heartbeats = Array::<_, u64>::try_from(take(&mut ebpf, map::HEARTBEATS)?);
         let heartbeats = heartbeats.map_err(opening(map::HEARTBEATS))?;
         Ok(Self {
-            settings: take(&mut ebpf, map::SETTINGS)?.try_into().map_err(opening(map::SETTINGS))?,
+            settings: take(&mut ebpf, map::SETTINGS)?
+                .try_into()
+                .map_err(opening(map::SETTINGS))?,
             current: Settings::IDLE,
             interfaces: take(&mut ebpf, map::INTERFACES)?
                 .try_into()
@@ -103,8 +111,12 @@ impl Dataplane {
             own_addresses: trie(&mut ebpf, map::OWN_ADDRESSES)?,
             bypass_destinations: trie(&mut ebpf, map::BYPASS_DESTINATIONS)?,
             bypass_sources: trie(&mut ebpf, map::BYPASS_SOURCES)?,
-            flows: take(&mut ebpf, map::FLOWS)?.try_into().map_err(opening(map::FLOWS))?,
-            events: take(&mut ebpf, map::EVENTS)?.try_into().map_err(opening(map::EVENTS))?,
+            flows: take(&mut ebpf, map::FLOWS)?
+                .try_into()
+                .map_err(opening(map::FLOWS))?,
+            events: take(&mut ebpf, map::EVENTS)?
+                .try_into()
+                .map_err(opening(map::EVENTS))?,
             ebpf,
         })
     }
@@ -121,7 +133,9 @@ impl Dataplane {
     ///
     /// If the map cannot be written.
     pub fn set_settings(&mut self, settings: Settings) -> Result<(), DataplaneError> {
-        self.settings.set(0, settings, 0).map_err(writing(map::SETTINGS))?;
+        self.settings
+            .set(0, settings, 0)
+            .map_err(writing(map::SETTINGS))?;
         self.current = settings;
         Ok(())
     }
@@ -136,7 +150,9 @@ impl Dataplane {
         slot: u32,
         listener: &impl AsRawFd,
     ) -> Result<(), DataplaneError> {
-        self.listeners.set(slot, listener, 0).map_err(writing(map::LISTENERS))
+        self.listeners
+            .set(slot, listener, 0)
+            .map_err(writing(map::LISTENERS))
     }
 
     /// A handle for the workers to write their heartbeats with.
@@ -149,7 +165,9 @@ impl Dataplane {
     fn steer_fd(&mut self) -> Result<std::os::fd::OwnedFd, DataplaneError> {
         let program = steer_program(&mut self.ebpf)?;
         let fd = program.fd().map_err(|e| DataplaneError::Load(chain(&e)))?;
-        fd.as_fd().try_clone_to_owned().map_err(|e| DataplaneError::Load(e.to_string()))
+        fd.as_fd()
+            .try_clone_to_owned()
+            .map_err(|e| DataplaneError::Load(e.to_string()))
     }
 }
 
@@ -178,13 +196,17 @@ fn monotonic_ns() -> u64 {
 fn steer_program(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
     let program = ebpf.program_mut(abi::PROGRAM_STEER);
     let program = program.ok_or_else(|| DataplaneError::Load("no weir_steer".to_owned()))?;
-    program.try_into().map_err(|e| DataplaneError::Load(chain(&e)))
+    program
+        .try_into()
+        .map_err(|e| DataplaneError::Load(chain(&e)))
 }
 
 fn listen_program(ebpf: &mut Ebpf) -> Result<&mut SkLookup, DataplaneError> {
     let program = ebpf.program_mut(abi::PROGRAM_LISTEN);
     let program = program.ok_or_else(|| DataplaneError::Load("no weir_listen".to_owned()))?;
-    program.try_into().map_err(|e| DataplaneError::Load(chain(&e)))
+    program
+        .try_into()
+        .map_err(|e| DataplaneError::Load(chain(&e)))
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, DataplaneError> {
@@ -203,15 +225,27 @@ fn trie<V: Pod>(
 }
 
 fn opening(map: &'static str) -> impl Fn(aya::maps::MapError) -> DataplaneError {
-    move |error| DataplaneError::Map { operation: "open", map, cause: chain(&error) }
+    move |error| DataplaneError::Map {
+        operation: "open",
+        map,
+        cause: chain(&error),
+    }
 }
 
 fn writing(map: &'static str) -> impl Fn(aya::maps::MapError) -> DataplaneError {
-    move |error| DataplaneError::Map { operation: "write", map, cause: chain(&error) }
+    move |error| DataplaneError::Map {
+        operation: "write",
+        map,
+        cause: chain(&error),
+    }
 }
 
 fn reading(map: &'static str) -> impl Fn(aya::maps::MapError) -> DataplaneError {
-    move |error| DataplaneError::Map { operation: "read", map, cause: chain(&error) }
+    move |error| DataplaneError::Map {
+        operation: "read",
+        map,
+        cause: chain(&error),
+    }
 }
 
 /// An error with its causes; aya's own messages often leave the errno to the cause.

@@ -1,9 +1,6 @@
 //! The tries: bypass lists and own addresses.
 
-use aya::maps::{
-    LpmTrie, MapData, MapError,
-    lpm_trie::Key,
-};
+use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
 use ipnet::IpNet;
 use proxy_ebpf::{
     abi::map,
@@ -71,17 +68,20 @@ impl Dataplane {
 type Trie = LpmTrie<MapData, AddressBits, u32>;
 
 fn insert(trie: &mut Trie, name: &'static str, prefix: IpNet) -> Result<(), DataplaneError> {
-    trie.insert(&trie_key(prefix), 1, 0).map_err(|error| DataplaneError::Map {
-        operation: "insert into",
-        map: name,
-        cause: format!("{prefix}: {}", chain(&error)),
-    })
+    trie.insert(&trie_key(prefix), 1, 0)
+        .map_err(|error| DataplaneError::Map {
+            operation: "insert into",
+            map: name,
+            cause: format!("{prefix}: {}", chain(&error)),
+        })
 }
 
 fn remove(trie: &mut Trie, name: &'static str, prefix: IpNet) -> Result<(), DataplaneError> {
     match trie.remove(&trie_key(prefix)) {
         Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+        {
             Ok(())
         }
         other => other.map_err(writing(name)),

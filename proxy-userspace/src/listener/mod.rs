@@ -72,7 +72,13 @@ pub struct Accepted {
 ///
 /// Mostly a missing `CAP_NET_ADMIN`, or a family that the kernel lacks.
 pub fn open(family: Family, mark: u32) -> Result<std::net::TcpListener, ListenError> {
-    let failed = |operation| move |cause| ListenError { operation, family, cause };
+    let failed = |operation| {
+        move |cause| ListenError {
+            operation,
+            family,
+            cause,
+        }
+    };
     let (domain, loopback): (_, SocketAddr) = match family {
         Family::V4 => (Domain::IPV4, (Ipv4Addr::LOCALHOST, 0).into()),
         Family::V6 => (Domain::IPV6, (Ipv6Addr::LOCALHOST, 0).into()),
@@ -81,7 +87,9 @@ pub fn open(family: Family, mark: u32) -> Result<std::net::TcpListener, ListenEr
         .map_err(failed("socket"))?;
     socket.set_mark(mark).map_err(failed("SO_MARK"))?;
     match family {
-        Family::V4 => socket.set_ip_transparent_v4(true).map_err(failed("IP_TRANSPARENT"))?,
+        Family::V4 => socket
+            .set_ip_transparent_v4(true)
+            .map_err(failed("IP_TRANSPARENT"))?,
         Family::V6 => {
             socket.set_only_v6(true).map_err(failed("IPV6_V6ONLY"))?;
             sys::socket::set_ipv6_transparent(&socket).map_err(failed("IPV6_TRANSPARENT"))?;
@@ -114,7 +122,11 @@ impl Listener {
         let (stream, client) = self.socket.accept().await?;
         let origin = OriginAddr(stream.local_addr()?);
         stream.set_nodelay(true)?;
-        Ok(Accepted { stream, client: ClientAddr(client), origin })
+        Ok(Accepted {
+            stream,
+            client: ClientAddr(client),
+            origin,
+        })
     }
 
     /// Whether somebody connected to the listener itself, instead of being intercepted.

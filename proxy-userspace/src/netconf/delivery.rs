@@ -59,22 +59,38 @@ impl Plan {
     /// [`DeliveryError::InUse`] names the rule or route.
     pub async fn check(&self, handle: &Handle) -> Result<(), DeliveryError> {
         let bits = self.steer_mark | self.socket_mark;
-        for rule in rules(handle).await?.iter().filter(|rule| !is_our_rule(rule)) {
+        for rule in rules(handle)
+            .await?
+            .iter()
+            .filter(|rule| !is_our_rule(rule))
+        {
             let (mark, mask) = rule_mark(rule);
             if mark & mask & bits != 0 {
                 let what = format!("mark {:#x}", mark & mask & bits);
-                return Err(DeliveryError::InUse { what, by: shown(rule), key: "steer_mark" });
+                return Err(DeliveryError::InUse {
+                    what,
+                    by: shown(rule),
+                    key: "steer_mark",
+                });
             }
             if rule_table(rule) == self.table {
                 let what = format!("table {}", self.table);
-                return Err(DeliveryError::InUse { what, by: shown(rule), key: "table" });
+                return Err(DeliveryError::InUse {
+                    what,
+                    by: shown(rule),
+                    key: "table",
+                });
             }
         }
         for route in routes(handle).await? {
             if route_table(&route) == self.table && u8::from(route.header.protocol) != PROTOCOL {
                 let what = format!("table {}", self.table);
                 let by = format!("a route of protocol {}", u8::from(route.header.protocol));
-                return Err(DeliveryError::InUse { what, by, key: "table" });
+                return Err(DeliveryError::InUse {
+                    what,
+                    by,
+                    key: "table",
+                });
             }
         }
         Ok(())
@@ -126,12 +142,20 @@ impl Plan {
 
     fn route(&self, family: u8) -> RouteMessage {
         let mut route = if family == 4 {
-            RouteMessageBuilder::<Ipv4Addr>::new().output_interface(LOOPBACK).build()
+            RouteMessageBuilder::<Ipv4Addr>::new()
+                .output_interface(LOOPBACK)
+                .build()
         } else {
-            RouteMessageBuilder::<Ipv6Addr>::new().output_interface(LOOPBACK).build()
+            RouteMessageBuilder::<Ipv6Addr>::new()
+                .output_interface(LOOPBACK)
+                .build()
         };
         route.header.kind = RouteType::Local;
-        route.header.scope = if family == 4 { RouteScope::Host } else { RouteScope::Universe };
+        route.header.scope = if family == 4 {
+            RouteScope::Host
+        } else {
+            RouteScope::Universe
+        };
         route.header.protocol = RouteProtocol::from(PROTOCOL);
         route.header.table = RouteHeader::RT_TABLE_UNSPEC;
         route.attributes.push(RouteAttribute::Table(self.table));
@@ -140,7 +164,11 @@ impl Plan {
 
     fn rule(&self, family: u8, interface: &str) -> RuleMessage {
         let mut rule = RuleMessage::default();
-        rule.header.family = if family == 4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        rule.header.family = if family == 4 {
+            AddressFamily::Inet
+        } else {
+            AddressFamily::Inet6
+        };
         rule.header.action = RuleAction::ToTable;
         rule.header.table = RouteHeader::RT_TABLE_UNSPEC;
         rule.attributes = vec![
@@ -225,29 +253,41 @@ fn rule_mark(rule: &RuleMessage) -> (u32, u32) {
 }
 
 fn rule_table(rule: &RuleMessage) -> u32 {
-    let attribute = rule.attributes.iter().find_map(|attribute| match attribute {
-        RuleAttribute::Table(table) => Some(*table),
-        _ => None,
-    });
+    let attribute = rule
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RuleAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
     attribute.unwrap_or_else(|| u32::from(rule.header.table))
 }
 
 fn route_table(route: &RouteMessage) -> u32 {
-    let attribute = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Table(table) => Some(*table),
-        _ => None,
-    });
+    let attribute = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
     attribute.unwrap_or_else(|| u32::from(route.header.table))
 }
 
 fn shown(rule: &RuleMessage) -> String {
     let (mark, mask) = rule_mark(rule);
-    let priority = rule.attributes.iter().find_map(|attribute| match attribute {
-        RuleAttribute::Priority(priority) => Some(*priority),
-        _ => None,
-    });
+    let priority = rule
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RuleAttribute::Priority(priority) => Some(*priority),
+            _ => None,
+        });
     let table = rule_table(rule);
-    format!("ip rule {}: fwmark {mark:#x}/{mask:#x} lookup {table}", priority.unwrap_or(0))
+    format!(
+        "ip rule {}: fwmark {mark:#x}/{mask:#x} lookup {table}",
+        priority.unwrap_or(0)
+    )
 }
 
 fn ignore_missing(result: Result<(), rtnetlink::Error>) -> Result<(), rtnetlink::Error> {

@@ -98,7 +98,10 @@ pub fn run_dir(instance: &str) -> PathBuf {
 }
 
 fn with_path(error: &io::Error, operation: &str, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot {operation} {}: {error}", path.display()))
+    io::Error::new(
+        error.kind(),
+        format!("cannot {operation} {}: {error}", path.display()),
+    )
 }
 
 #[cfg(test)]

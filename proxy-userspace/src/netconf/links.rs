@@ -21,10 +21,13 @@ pub struct Link {
 
 impl Link {
     pub(super) fn from_message(message: &LinkMessage) -> Option<Self> {
-        let name = message.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(name.clone()),
-            _ => None,
-        })?;
+        let name = message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            })?;
         let layer = message.header.link_layer_type;
         Some(Self {
             name,

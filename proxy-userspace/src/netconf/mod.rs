@@ -31,7 +31,10 @@ pub struct NetlinkError {
 
 impl NetlinkError {
     fn new(operation: impl Into<String>, cause: impl fmt::Display) -> Self {
-        Self { operation: operation.into(), cause: cause.to_string() }
+        Self {
+            operation: operation.into(),
+            cause: cause.to_string(),
+        }
     }
 }
 

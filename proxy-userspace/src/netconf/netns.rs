@@ -53,7 +53,9 @@ pub fn enter(name: &str) -> io::Result<()> {
 ///
 /// If `CAP_SYS_ADMIN` is missing.
 pub fn enter_id(id: u64) -> io::Result<bool> {
-    let Ok(entries) = fs::read_dir(NAMED) else { return Ok(false) };
+    let Ok(entries) = fs::read_dir(NAMED) else {
+        return Ok(false);
+    };
     for entry in entries.flatten() {
         if let Ok(file) = File::open(entry.path())
             && file.metadata().is_ok_and(|metadata| metadata.ino() == id)

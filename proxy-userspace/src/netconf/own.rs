@@ -25,8 +25,10 @@ pub async fn prefixes(handle: &Handle) -> Result<BTreeSet<IpNet>, NetlinkError> 
             RouteMessageBuilder::<std::net::Ipv4Addr>::new().build()
         };
         let mut routes = handle.route().get(query).execute();
-        while let Some(route) =
-            routes.try_next().await.map_err(|e| NetlinkError::new("list local routes", e))?
+        while let Some(route) = routes
+            .try_next()
+            .await
+            .map_err(|e| NetlinkError::new("list local routes", e))?
         {
             prefixes.extend(local_prefix(&route));
         }
@@ -42,10 +44,13 @@ fn local_prefix(route: &RouteMessage) -> Option<IpNet> {
     {
         return None;
     }
-    let address = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
-        RouteAttribute::Destination(RouteAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
-        _ => None,
-    })?;
+    let address = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
+            RouteAttribute::Destination(RouteAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
+            _ => None,
+        })?;
     IpNet::new(address, header.destination_prefix_length).ok()
 }

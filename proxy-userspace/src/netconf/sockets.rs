@@ -75,7 +75,9 @@ pub fn count_marked(mark: u32) -> io::Result<usize> {
     let mut count = 0;
     for family in [libc::AF_INET, libc::AF_INET6] {
         let family = u8::try_from(family).unwrap_or_default();
-        count += SockDiag::open()?.dump(family, ALL_STATES & !LISTEN, mark)?.len();
+        count += SockDiag::open()?
+            .dump(family, ALL_STATES & !LISTEN, mark)?
+            .len();
     }
     Ok(count)
 }
@@ -97,7 +99,11 @@ impl SockDiag {
             SockFlag::SOCK_CLOEXEC,
             SockProtocol::NetlinkSockDiag,
         )?;
-        Ok(Self { socket, sequence: 0, buffer: vec![0; 64 * 1024] })
+        Ok(Self {
+            socket,
+            sequence: 0,
+            buffer: vec![0; 64 * 1024],
+        })
     }
 
     fn dump(&mut self, family: u8, states: u32, mark: u32) -> io::Result<Vec<SocketId>> {
@@ -111,7 +117,9 @@ impl SockDiag {
                     NLMSG_DONE => return Ok(sockets),
                     NLMSG_ERROR => return Err(netlink_error(&payload)),
                     _ => sockets.extend(
-                        payload.get(SOCKET_ID).and_then(|id| SocketId::try_from(id).ok()),
+                        payload
+                            .get(SOCKET_ID)
+                            .and_then(|id| SocketId::try_from(id).ok()),
                     ),
                 }
             }
@@ -155,7 +163,9 @@ impl SockDiag {
         let mut messages = Vec::new();
         while let (Some(length), Some(kind)) = (u32_at(rest, 0), rest.get(4..6)) {
             let length = length as usize;
-            let Some(payload) = rest.get(NLMSG_HEADER..length) else { break };
+            let Some(payload) = rest.get(NLMSG_HEADER..length) else {
+                break;
+            };
             messages.push((u16::from_ne_bytes([kind[0], kind[1]]), payload.to_vec()));
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }

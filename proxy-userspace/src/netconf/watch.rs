@@ -27,7 +27,11 @@ pub enum Change {
 ///
 /// If the netlink socket cannot be opened.
 pub fn spawn(changes: mpsc::Sender<Change>) -> Result<(), NetlinkError> {
-    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Route, MulticastGroup::Ipv6Route];
+    let groups = [
+        MulticastGroup::Link,
+        MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
+    ];
     let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&groups)
         .map_err(|e| NetlinkError::new("watch the network", e))?;
     tokio::spawn(connection);
@@ -35,14 +39,14 @@ pub fn spawn(changes: mpsc::Sender<Change>) -> Result<(), NetlinkError> {
         // The connection ends when its last handle does.
         let _handle = handle;
         while let Some((message, _)) = messages.next().await {
-            let NetlinkPayload::InnerMessage(message) = message.payload else { continue };
+            let NetlinkPayload::InnerMessage(message) = message.payload else {
+                continue;
+            };
             let change = match message {
                 RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => {
                     Some(Change::Routes)
                 }
-                RouteNetlinkMessage::NewLink(link) => {
-                    Link::from_message(&link).map(Change::LinkUp)
-                }
+                RouteNetlinkMessage::NewLink(link) => Link::from_message(&link).map(Change::LinkUp),
                 RouteNetlinkMessage::DelLink(link) => {
                     Link::from_message(&link).map(Change::LinkGone)
                 }

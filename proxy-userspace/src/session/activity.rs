@@ -12,7 +12,10 @@ pub(super) struct Activity {
 
 impl Activity {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { last: Cell::new(Instant::now()), patience }
+        Self {
+            last: Cell::new(Instant::now()),
+            patience,
+        }
     }
 
     /// Something moved.

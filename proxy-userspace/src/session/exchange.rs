@@ -49,7 +49,8 @@ impl Session {
             let after = match error.status() {
                 None => After::Reset,
                 Some(status) => {
-                    self.answer(status, error.reason(), body, &mut transaction).await;
+                    self.answer(status, error.reason(), body, &mut transaction)
+                        .await;
                     After::Close
                 }
             };
@@ -83,12 +84,14 @@ impl Session {
             Outcome::Truncated => (After::Close, Reason::OriginClosed),
             Outcome::BadResponse if transaction.status.is_none() => {
                 let body = !head.context().head;
-                self.answer(502, Reason::BadResponse, body, &mut transaction).await;
+                self.answer(502, Reason::BadResponse, body, &mut transaction)
+                    .await;
                 (After::Close, Reason::BadResponse)
             }
             Outcome::BadResponse => (After::Reset, Reason::BadResponse),
             Outcome::BadRequest if transaction.status.is_none() => {
-                self.answer(400, Reason::BadRequest, true, &mut transaction).await;
+                self.answer(400, Reason::BadRequest, true, &mut transaction)
+                    .await;
                 (After::Close, Reason::BadRequest)
             }
             Outcome::BadRequest => (After::Reset, Reason::BadRequest),
@@ -112,7 +115,9 @@ impl Session {
         received: &Bytes,
         progress: &Progress,
     ) -> Outcome {
-        let Some(origin) = &mut self.origin else { return Outcome::OriginReset };
+        let Some(origin) = &mut self.origin else {
+            return Outcome::OriginReset;
+        };
         let activity = Activity::new(self.shared.idle_timeout);
         let (mut client_read, mut client_write) = self.client.stream.split();
         let (mut origin_read, mut origin_write) = origin.leg.stream.split();
@@ -176,7 +181,9 @@ impl Session {
 
 /// How both directions together ended.
 enum Outcome {
-    Complete { persistent: bool },
+    Complete {
+        persistent: bool,
+    },
     Tunnel,
     ClientGone,
     OriginReset,
@@ -201,7 +208,10 @@ struct Progress {
 
 /// Sends head and body to the origin, then reads ahead, so that the client's FIN or RST is seen
 /// and passed on. Returns only when something went wrong.
-#[expect(clippy::too_many_arguments, reason = "two halves of two legs, borrowed separately")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "two halves of two legs, borrowed separately"
+)]
 async fn send_request(
     head: &RequestHead,
     received: &Bytes,
@@ -233,8 +243,15 @@ async fn send_request(
         return Broken::Malformed;
     }
     if !decoder.is_done()
-        && let Err(broken) =
-            relay::body(&mut decoder, buffer, client, origin, &progress.bytes_in, activity).await
+        && let Err(broken) = relay::body(
+            &mut decoder,
+            buffer,
+            client,
+            origin,
+            &progress.bytes_in,
+            activity,
+        )
+        .await
     {
         if matches!(broken, Broken::Truncated) {
             progress.client_done.set(true);
@@ -245,7 +262,15 @@ async fn send_request(
     progress.request_sent.set(true);
     progress.sent.notify_one();
     let tunnel_follows = head.upgrade || head.context().connect;
-    read_ahead(buffer, client_done, tunnel_follows, client, origin, progress).await
+    read_ahead(
+        buffer,
+        client_done,
+        tunnel_follows,
+        client,
+        origin,
+        progress,
+    )
+    .await
 }
 
 async fn read_ahead(
@@ -330,7 +355,11 @@ async fn receive_response(
     if written.is_err() {
         return Outcome::ClientGone;
     }
-    let head_len = if rewritten.is_empty() { head.len } else { rewritten.len() };
+    let head_len = if rewritten.is_empty() {
+        head.len
+    } else {
+        rewritten.len()
+    };
     add(&progress.bytes_out, head_len + part);
     buffer.advance(end);
     activity.touch();
@@ -341,8 +370,15 @@ async fn receive_response(
         return Outcome::Tunnel;
     }
     if !decoder.is_done() {
-        let relayed =
-            relay::body(&mut decoder, buffer, origin, client, &progress.bytes_out, activity).await;
+        let relayed = relay::body(
+            &mut decoder,
+            buffer,
+            origin,
+            client,
+            &progress.bytes_out,
+            activity,
+        )
+        .await;
         match relayed {
             Ok(()) => {}
             Err(Broken::Truncated) => return Outcome::Truncated,
@@ -352,7 +388,9 @@ async fn receive_response(
         }
     }
     // Bytes behind a complete response belong to no request of ours (RFC 9112 §9.2).
-    Outcome::Complete { persistent: persistent && buffer.is_empty() }
+    Outcome::Complete {
+        persistent: persistent && buffer.is_empty(),
+    }
 }
 
 async fn response_head(

@@ -35,7 +35,10 @@ pub(super) struct Origin {
 
 impl Leg {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+        }
     }
 
     /// Reads more into the buffer. 0 is the end of the stream. Cancel-safe.

@@ -58,7 +58,10 @@ pub struct Shared {
 /// Serves an intercepted connection to its end.
 pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
     let _active = shared.stats.connection();
-    let _leg = shared.upstream.legs.register(accepted.client, accepted.origin);
+    let _leg = shared
+        .upstream
+        .legs
+        .register(accepted.client, accepted.origin);
     let session = Session {
         client: Leg::new(accepted.stream),
         from: accepted.client,
@@ -125,7 +128,8 @@ impl Session {
         let mut transaction = self.transaction();
         transaction.describe_refused(received);
         transaction.bytes_in = received.len() as u64;
-        self.answer(refusal.status, refusal.reason, true, &mut transaction).await;
+        self.answer(refusal.status, refusal.reason, true, &mut transaction)
+            .await;
         transaction.end(&self.shared, refusal.reason);
         self.client.finish().await;
     }
@@ -160,7 +164,10 @@ impl Session {
         };
         match connected {
             Ok((stream, spoofed)) => {
-                self.origin = Some(Origin { leg: Leg::new(stream), spoofed });
+                self.origin = Some(Origin {
+                    leg: Leg::new(stream),
+                    spoofed,
+                });
                 Ok(())
             }
             Err(error) => {
@@ -179,7 +186,11 @@ impl Session {
     }
 
     fn transaction(&self) -> Transaction {
-        Transaction::new(self.from, self.to, self.origin.as_ref().map(|origin| origin.spoofed))
+        Transaction::new(
+            self.from,
+            self.to,
+            self.origin.as_ref().map(|origin| origin.spoofed),
+        )
     }
 }
 

@@ -98,7 +98,11 @@ impl Session {
 
     fn deadline(&self) -> Instant {
         let idle = self.client.buffer.is_empty();
-        let patience = if idle { self.shared.idle_timeout } else { self.shared.head_timeout };
+        let patience = if idle {
+            self.shared.idle_timeout
+        } else {
+            self.shared.head_timeout
+        };
         Instant::now() + patience
     }
 }

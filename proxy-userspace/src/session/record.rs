@@ -54,7 +54,10 @@ impl Transaction {
 
     /// It is about a request that could not be read; its first line is all there is to say.
     pub(super) fn describe_refused(&mut self, received: &[u8]) {
-        let line = received.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let line = received
+            .split(|byte| matches!(byte, b'\r' | b'\n'))
+            .next()
+            .unwrap_or_default();
         self.refused_line = Some(line[..line.len().min(1024)].to_vec());
     }
 
@@ -65,19 +68,28 @@ impl Transaction {
         if !shared.log.is_on() {
             return;
         }
-        let target = self.request.as_ref().map(|(head, bytes)| head.target(bytes));
+        let target = self
+            .request
+            .as_ref()
+            .map(|(head, bytes)| head.target(bytes));
         let record = AccessRecord {
             time: self.time,
             client: self.client,
             origin: self.origin,
             spoofed: self.spoofed,
-            method: self.request.as_ref().map(|(head, bytes)| head.method(bytes).as_bytes()),
+            method: self
+                .request
+                .as_ref()
+                .map(|(head, bytes)| head.method(bytes).as_bytes()),
             host: self
                 .request
                 .as_ref()
                 .and_then(|(head, bytes)| head.host(bytes))
                 .map(str::as_bytes),
-            target: target.as_deref().map(str::as_bytes).or(self.refused_line.as_deref()),
+            target: target
+                .as_deref()
+                .map(str::as_bytes)
+                .or(self.refused_line.as_deref()),
             status: self.status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,

@@ -40,7 +40,9 @@ pub(super) async fn body(
             Err(_) => (0, false, true),
         };
         if consumed > 0 {
-            sink.write_all(&buffer[..consumed]).await.map_err(|_| Broken::Sink)?;
+            sink.write_all(&buffer[..consumed])
+                .await
+                .map_err(|_| Broken::Sink)?;
             buffer.advance(consumed);
             add(moved, consumed);
             activity.touch();

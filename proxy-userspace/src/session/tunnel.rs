@@ -26,7 +26,9 @@ impl Session {
     /// Relays both ways until both sides are done; the end of one direction travels on by
     /// itself, so that a half-closed connection goes on the other way.
     async fn tunnel(mut self, mut transaction: Transaction, reason: Reason) {
-        let Some(origin) = &mut self.origin else { return };
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
         let activity = Activity::new(self.shared.tunnel_idle_timeout);
         let (bytes_in, bytes_out) = (Cell::new(0), Cell::new(0));
         let (mut client_read, mut client_write) = self.client.stream.split();
@@ -57,7 +59,11 @@ impl Session {
             Ok(_) => transaction.end(&self.shared, reason),
             Err(cut) => {
                 // A failed read or write is the other side's reset: pass it on.
-                let cut = if cut == Reason::OriginClosed { reason } else { cut };
+                let cut = if cut == Reason::OriginClosed {
+                    reason
+                } else {
+                    cut
+                };
                 transaction.end(&self.shared, cut);
                 self.reset();
             }

@@ -54,7 +54,17 @@ fn command(command: libc::c_long, program: BorrowedFd<'_>, ifindex: u32) -> io::
     };
     // SAFETY: `attr` is a prefix of `union bpf_attr` of the size given, lives across the call,
     // and the kernel writes nothing to it for these commands.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<ProgAttach>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            &raw const attr,
+            size_of::<ProgAttach>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

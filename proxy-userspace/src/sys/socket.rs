@@ -28,5 +28,9 @@ pub fn set_ipv6_transparent(socket: &impl AsFd) -> io::Result<()> {
             len,
         )
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -20,7 +20,10 @@ impl Leg {
     /// Our leg.
     #[must_use]
     pub fn new(spoofed: SpoofedAddr, origin: OriginAddr) -> Self {
-        Self { near: spoofed.0, origin: origin.0 }
+        Self {
+            near: spoofed.0,
+            origin: origin.0,
+        }
     }
 }
 
@@ -41,7 +44,10 @@ impl Legs {
     /// A registry for clashes with the ports `ours`.
     #[must_use]
     pub fn new(ours: RangeInclusive<u16>) -> Self {
-        Self { ours, live: Mutex::default() }
+        Self {
+            ours,
+            live: Mutex::default(),
+        }
     }
 
     /// Registers a client's connection while the result lives. `None` where it cannot clash
@@ -55,9 +61,15 @@ impl Legs {
         if !self.ours.contains(&client.0.port()) {
             return None;
         }
-        let leg = Leg { near: client.0, origin: origin.0 };
+        let leg = Leg {
+            near: client.0,
+            origin: origin.0,
+        };
         *self.live().entry(leg).or_default() += 1;
-        Some(Registered { legs: Arc::clone(self), leg })
+        Some(Registered {
+            legs: Arc::clone(self),
+            leg,
+        })
     }
 
     /// Whether a client is using this leg itself.
@@ -106,6 +118,9 @@ mod tests {
     fn ports_outside_of_our_range_cannot_clash() {
         let legs = Arc::new(Legs::new(10_000..=20_000));
         let client = ClientAddr("10.0.0.2:40000".parse().unwrap());
-        assert!(legs.register(client, OriginAddr("203.0.113.7:80".parse().unwrap())).is_none());
+        assert!(
+            legs.register(client, OriginAddr("203.0.113.7:80".parse().unwrap()))
+                .is_none()
+        );
     }
 }

@@ -127,12 +127,19 @@ impl Upstream {
     ) -> Result<TcpStream, ConnectError> {
         let socket = self.bound_socket(spoofed)?;
         let socket = TcpSocket::from_std_stream(socket.into());
-        let stream = socket.connect(origin.0).await.map_err(|cause| match cause.raw_os_error() {
-            Some(libc::ECONNREFUSED | libc::ECONNRESET) => ConnectError::Refused,
-            Some(libc::ETIMEDOUT) => ConnectError::Timeout,
-            _ if is_clash(&cause) => ConnectError::Socket { operation: "connect", cause },
-            _ => ConnectError::Unreachable(cause),
-        })?;
+        let stream =
+            socket
+                .connect(origin.0)
+                .await
+                .map_err(|cause| match cause.raw_os_error() {
+                    Some(libc::ECONNREFUSED | libc::ECONNRESET) => ConnectError::Refused,
+                    Some(libc::ETIMEDOUT) => ConnectError::Timeout,
+                    _ if is_clash(&cause) => ConnectError::Socket {
+                        operation: "connect",
+                        cause,
+                    },
+                    _ => ConnectError::Unreachable(cause),
+                })?;
         Ok(stream)
     }
 
@@ -140,7 +147,11 @@ impl Upstream {
     /// towards all, and one in TIME_WAIT is free.
     fn bound_socket(&self, spoofed: SpoofedAddr) -> Result<Socket, ConnectError> {
         let failed = |operation| move |cause| ConnectError::Socket { operation, cause };
-        let domain = if spoofed.0.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let domain = if spoofed.0.is_ipv4() {
+            Domain::IPV4
+        } else {
+            Domain::IPV6
+        };
         let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
             .map_err(failed("open a socket"))?;
         socket.set_mark(self.mark).map_err(failed("set SO_MARK"))?;
@@ -149,13 +160,22 @@ impl Upstream {
             SocketAddr::V6(_) => sys::socket::set_ipv6_transparent(&socket),
         };
         transparent.map_err(failed("set IP_TRANSPARENT"))?;
-        socket.set_reuse_address(true).map_err(failed("set SO_REUSEADDR"))?;
-        socket.set_tcp_nodelay(true).map_err(failed("set TCP_NODELAY"))?;
-        socket.bind(&spoofed.0.into()).map_err(failed("bind to the client's address"))?;
+        socket
+            .set_reuse_address(true)
+            .map_err(failed("set SO_REUSEADDR"))?;
+        socket
+            .set_tcp_nodelay(true)
+            .map_err(failed("set TCP_NODELAY"))?;
+        socket
+            .bind(&spoofed.0.into())
+            .map_err(failed("bind to the client's address"))?;
         Ok(socket)
     }
 }
 
 fn is_clash(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)
+    )
 }

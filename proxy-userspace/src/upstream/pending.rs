@@ -40,7 +40,10 @@ impl Pending {
         if state.unanswered.len() < CAPACITY {
             state.unanswered.insert(id, (origin, Instant::now()));
         }
-        Attempt { pending: Arc::clone(self), id }
+        Attempt {
+            pending: Arc::clone(self),
+            id,
+        }
     }
 
     /// How many different origins have left a connect without an answer for at least `patience`,
@@ -49,7 +52,9 @@ impl Pending {
     pub fn silent_origins(&self, patience: Duration) -> usize {
         let now = Instant::now();
         let mut state = self.state();
-        state.unanswered.retain(|_, (_, since)| now.duration_since(*since) < MEMORY);
+        state
+            .unanswered
+            .retain(|_, (_, since)| now.duration_since(*since) < MEMORY);
         let answered = state.last_answer;
         let silent: HashSet<IpAddr> = state
             .unanswered
@@ -64,7 +69,9 @@ impl Pending {
     /// Whether any origin has answered since `then`.
     #[must_use]
     pub fn answered_since(&self, then: Instant) -> bool {
-        self.state().last_answer.is_some_and(|answer| answer >= then)
+        self.state()
+            .last_answer
+            .is_some_and(|answer| answer >= then)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
