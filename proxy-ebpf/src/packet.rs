@@ -280,7 +280,7 @@ mod tests {
         [header[0], header[1]] = sport.to_be_bytes();
         [header[2], header[3]] = dport.to_be_bytes();
         header[12] = 0x50;
-        header[13] = flags as u8;
+        header[13] = flags.to_le_bytes()[0];
         header
     }
 

@@ -123,7 +123,7 @@ pub enum Listener {
 /// decide, since each costs a lookup.
 pub trait Facts {
     /// Whether the SYN arrived on a LAN of ours.
-    fn from_lan(&self) -> bool;
+    fn arrived_on_lan(&self) -> bool;
     /// Whether `address` is this host's.
     fn is_own(&self, family: u32, address: &Address) -> bool;
     /// Whether a socket of ours is connecting with this flow, reversed: the SYN is our own.
@@ -143,7 +143,7 @@ pub trait Facts {
 /// Decides about a SYN to a watched port. [`Reason::Intercepted`] means that it is ours.
 #[inline(always)]
 pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
-    if !facts.from_lan() {
+    if !facts.arrived_on_lan() {
         return Reason::NotFromLan;
     }
     let family_bit = if flow.family == IPV4 { 1 } else { 2 };
@@ -217,7 +217,7 @@ mod tests {
     };
 
     struct World {
-        from_lan: bool,
+        arrived_on_lan: bool,
         own: bool,
         our_syn: bool,
         route: Route,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     const OPEN: World = World {
-        from_lan: true,
+        arrived_on_lan: true,
         own: false,
         our_syn: false,
         route: Route::Wan,
@@ -239,8 +239,8 @@ mod tests {
     };
 
     impl Facts for World {
-        fn from_lan(&self) -> bool {
-            self.from_lan
+        fn arrived_on_lan(&self) -> bool {
+            self.arrived_on_lan
         }
         fn is_own(&self, _: u32, _: &Address) -> bool {
             self.own
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn reasons_are_given_in_order() {
         let mut world = World {
-            from_lan: false,
+            arrived_on_lan: false,
             own: true,
             our_syn: true,
             route: Route::Elsewhere,
@@ -311,7 +311,7 @@ mod tests {
             listener: Listener::None,
         };
         assert_eq!(verdict(&world), Reason::NotFromLan);
-        world.from_lan = true;
+        world.arrived_on_lan = true;
         assert_eq!(verdict(&world), Reason::OwnAddress);
         world.own = false;
         assert_eq!(verdict(&world), Reason::SelfLoop);

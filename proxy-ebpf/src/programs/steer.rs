@@ -198,7 +198,7 @@ impl Seen<'_> {
 
 impl Facts for Seen<'_> {
     #[inline(always)]
-    fn from_lan(&self) -> bool {
+    fn arrived_on_lan(&self) -> bool {
         has_role(self.ifindex(), ROLE_LAN)
     }
 

@@ -32,7 +32,7 @@ pub(super) enum After {
     /// Nothing: RST.
     Reset,
     /// Something that is not HTTP, both ways.
-    Tunnel(Transaction),
+    Tunnel(Box<Transaction>),
 }
 
 /// Requests that a client may send ahead of their answers are read up to this many bytes;
@@ -77,7 +77,7 @@ impl Session {
         let (after, reason) = match outcome {
             Outcome::Complete { persistent: true } => (After::NextRequest, Reason::Served),
             Outcome::Complete { persistent: false } => (After::Close, Reason::Served),
-            Outcome::Tunnel => return After::Tunnel(transaction),
+            Outcome::Tunnel => return After::Tunnel(Box::new(transaction)),
             Outcome::ClientGone => (After::Reset, Reason::ClientClosed),
             Outcome::OriginReset => (After::Reset, Reason::OriginClosed),
             // The client sees the response end where it ended for us.

@@ -102,7 +102,7 @@ impl Session {
                 After::NextRequest => first = false,
                 After::Close => return self.client.finish().await,
                 After::Reset => return self.reset(),
-                After::Tunnel(transaction) => return self.upgraded(transaction).await,
+                After::Tunnel(transaction) => return self.upgraded(*transaction).await,
             }
         }
     }
