@@ -1,9 +1,12 @@
 //! Weir's build, run and test commands: `cargo xtask help`.
 
+mod rooms;
 mod run;
 mod setup;
 mod test;
 mod tools;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -39,8 +42,18 @@ enum Command {
     Lint,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match perform(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(command: Command) -> Result<()> {
+    match command {
         Command::Setup => setup::build_tools(),
         Command::Build => setup::build(),
         Command::Run { args } => run::run(&args),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command};
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    setup,
+    rooms, setup,
     tools::{cargo, is_root, run, target_dir, weir, which},
 };
 
@@ -31,10 +31,11 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         .env("WEIR_NGINX", nginx))
 }
 
-/// Formatting and lints, warnings denied.
+/// Formatting and lints, warnings denied, for the daemon and for the kernel programs.
 pub(crate) fn lint() -> Result<()> {
     setup::build_tools()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    rooms::check()?;
     run(cargo()
         .args([
             "clippy",

@@ -11,7 +11,10 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
     fault::Fault,
-    netconf::{journal, netns},
+    netconf::{
+        journal::{self, Journal},
+        netns,
+    },
 };
 
 /// The right to be this instance, and the only one in its network namespace.
@@ -51,23 +54,28 @@ impl Claim {
         })
     }
 
-    /// Claims what a dead daemon of the instance left, whose journal names `netns`.
-    pub(super) fn left_behind(instance: &str, netns: u64) -> Result<Self> {
+    /// Claims what a dead daemon of the instance left. `None` if it is not dead.
+    pub(super) fn left_behind(instance: &str) -> Result<Option<Self>> {
         let run_dir = journal::run_dir(instance);
-        let Some(claim) = lock(&run_dir.join("lock"), instance)? else {
-            bail!("instance {instance} runs but does not answer: kill its process, and try again");
+        let path = run_dir.join("lock");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let Some(claim) = lock(&path, instance)? else {
+            return Ok(None);
         };
+        let netns = Journal::read(&run_dir)?.map_or(0, |journal| journal.netns);
         let netns_lock = netns_lock(netns);
         let netns = if netns_lock.exists() {
             lock(&netns_lock, instance)?
         } else {
             None
         };
-        Ok(Self {
+        Ok(Some(Self {
             run_dir,
             netns_lock,
             locks: [Some(claim), netns],
-        })
+        }))
     }
 
     /// Where this instance keeps its journal and control socket.

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use proxy_ebpf::{counter::Event, verdict::Reason};
-use rtnetlink::Handle;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
@@ -24,7 +23,7 @@ use crate::{
     bypass::{Set, Store},
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
-    netconf::{delivery::Plan, journal::Journal, watch::Change},
+    netconf::{Handle, delivery::Plan, journal::Journal, watch::Change},
     session::Shared,
 };
 

@@ -1,10 +1,6 @@
 //! Ending a daemon: one's own, somebody else's, or what a dead one left behind.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, io::ErrorKind, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use proxy_ebpf::settings::{MODE_DRAIN, Settings};
@@ -24,8 +20,8 @@ use crate::{
 /// After the drain's deadline: for the sessions to notice that they are cut.
 const CUT: Duration = Duration::from_secs(2);
 
-/// How long `weir down` waits behind the daemon's own deadlines.
-const PATIENCE: Duration = Duration::from_secs(3600 + 30);
+/// How often `weir down` looks whether the daemon has gone; it has deadlines of its own.
+const POLL: Duration = Duration::from_millis(20);
 
 /// Lets new flows go direct at once, waits for those under way, undoes everything.
 pub(super) async fn stop(running: Running) -> Result<()> {
@@ -95,18 +91,34 @@ pub fn down(name: &str) -> Result<()> {
     if !run_dir.exists() {
         return Err(no_instance(name));
     }
-    match control::call(&run_dir, &Request::Stop) {
-        Ok(Answer::Done(_)) => return wait_until_gone(&run_dir),
+    let asked = match control::call(&run_dir, &Request::Stop) {
+        Ok(Answer::Done(_)) => true,
         Ok(Answer::Failed { message, .. }) => bail!("the daemon refuses to stop: {message}"),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let message = format!("not permitted to stop instance {name}: run it as root");
             return Err(Fault::NotPermitted(message).into());
         }
-        // No daemon: clean up after it.
-        Err(_) => {}
-    }
+        // No daemon, or one that hangs: the lock tells.
+        Err(_) => false,
+    };
+    let claim = loop {
+        // A daemon that stops removes its directory last.
+        if !fs::exists(&run_dir)? {
+            return if asked {
+                Ok(())
+            } else {
+                Err(no_instance(name))
+            };
+        }
+        match Claim::left_behind(name)? {
+            Some(claim) => break claim,
+            None if asked => std::thread::sleep(POLL),
+            None => {
+                bail!("instance {name} runs but does not answer: kill its process, and try again")
+            }
+        }
+    };
     let journal = Journal::read(&run_dir)?;
-    let claim = Claim::left_behind(name, journal.as_ref().map_or(0, |journal| journal.netns))?;
     if let Some(journal) = &journal {
         undo::undo_elsewhere(journal)?;
         Journal::remove(&run_dir)?;
@@ -120,18 +132,4 @@ pub fn down(name: &str) -> Result<()> {
 
 fn no_instance(name: &str) -> anyhow::Error {
     Fault::NoInstance(format!("no instance {name} here, and nothing left of one")).into()
-}
-
-fn wait_until_gone(run_dir: &Path) -> Result<()> {
-    let started = Instant::now();
-    while fs::exists(run_dir)? {
-        if started.elapsed() > PATIENCE {
-            bail!(
-                "the daemon has not stopped; {} is still there",
-                run_dir.display()
-            );
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }

@@ -14,7 +14,8 @@ pub mod watch;
 
 use std::fmt;
 
-use rtnetlink::Handle;
+/// A connection to rtnetlink ([`connect`]).
+pub use rtnetlink::Handle;
 use thiserror::Error;
 
 /// Protocol number of our routes and rules (`ip route … protocol 87`): what carries it is ours,
