@@ -1,9 +1,8 @@
 //! `weir` as an operator runs it: the daemon, and the commands that talk to it.
 
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::{self, Child, Command, ExitStatus, Stdio},
+    fs,
+    process::{self, Child, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -12,63 +11,19 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use proxy_userspace::lab::{LAN, Namespace, Output, READY_LINE, WAN};
+use proxy_userspace::lab::{Namespace, Output, READY_LINE};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::wait::{until, until_some};
+use crate::{
+    launch::{Failed, Options, run_weir, spawn, write_config},
+    wait::{until, until_some},
+};
 
 /// How long the daemon may take to intercept, on a machine that is busy with other tests.
 const READY: Duration = Duration::from_secs(30);
 /// How long the daemon may take to drain, undo everything and end.
 const STOP: Duration = Duration::from_secs(30);
-
-/// How a daemon is started.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Interfaces for `--lan`.
-    pub lan: Vec<String>,
-    /// Interfaces for `--wan`.
-    pub wan: Vec<String>,
-    /// TOML; tables `[log]` and `[bypass]` are added unless they are here.
-    pub config: String,
-    /// Further arguments.
-    pub arguments: Vec<String>,
-    /// The instance's name; a new one if absent.
-    pub instance: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            lan: vec![LAN.to_owned()],
-            wan: vec![WAN.to_owned()],
-            config: String::new(),
-            arguments: Vec::new(),
-            instance: None,
-        }
-    }
-}
-
-impl Options {
-    /// The usual interfaces with this configuration.
-    #[must_use]
-    pub fn config(config: &str) -> Self {
-        Self {
-            config: config.to_owned(),
-            ..Self::default()
-        }
-    }
-}
-
-/// A daemon that did not come to intercepting.
-#[derive(Debug)]
-pub struct Failed {
-    /// How it ended; 1 failed, 2 usage or configuration, …
-    pub status: ExitStatus,
-    /// What it said.
-    pub output: String,
-}
 
 /// A running `weir run`. Dropping it kills it and runs `weir down`.
 #[derive(Debug)]
@@ -80,6 +35,9 @@ pub struct Weir {
     directory: TempDir,
     child: Child,
     output: Output,
+    /// Whether it has ever intercepted: whoever never did has undone everything by itself, and
+    /// the instance of this name may be another daemon's.
+    intercepted: bool,
 }
 
 impl Weir {
@@ -128,8 +86,23 @@ impl Weir {
             directory,
             child,
             output,
+            intercepted: false,
         };
         weir.wait_until_intercepting().map(|()| weir)
+    }
+
+    /// The failure of a daemon that is meant to fail.
+    ///
+    /// # Panics
+    ///
+    /// When it intercepts.
+    #[track_caller]
+    #[must_use]
+    pub fn refused(router: &Namespace, options: &Options) -> Failed {
+        match Self::try_start(router, options) {
+            Err(failed) => failed,
+            Ok(weir) => panic!("it intercepts:\n{}", weir.output()),
+        }
     }
 
     /// Starts the same daemon again, after it ended: same instance, files and arguments.
@@ -294,6 +267,7 @@ impl Weir {
     fn wait_until_intercepting(&mut self) -> Result<(), Failed> {
         until_some(READY, "weir run intercepting or ending", || {
             if self.output.line(READY_LINE).is_some() {
+                self.intercepted = true;
                 return Some(Ok(()));
             }
             let status = self.ended()?;
@@ -317,71 +291,8 @@ impl Drop for Weir {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = self.command(&["down"]);
-    }
-}
-
-/// Runs `weir` with these arguments to its end.
-///
-/// # Panics
-///
-/// When it cannot be started.
-#[must_use]
-pub fn run_weir(arguments: &[&str]) -> process::Output {
-    let output = Command::new(weir_binary())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
-    output.unwrap_or_else(|error| panic!("weir {arguments:?}: {error}"))
-}
-
-/// The executable under test.
-///
-/// # Panics
-///
-/// When it is not there, with the command that makes it.
-#[must_use]
-pub fn weir_binary() -> PathBuf {
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/weir");
-    let path = env::var_os("WEIR_BIN").map_or_else(built, PathBuf::from);
-    assert!(
-        path.is_file(),
-        "{} is not there: run `cargo xtask build`",
-        path.display()
-    );
-    path
-}
-
-fn spawn(netns: &str, instance: &str, options: &Options, directory: &Path) -> Child {
-    let mut command = Command::new(weir_binary());
-    command.args(["run", "--netns", netns, "--instance", instance, "--config"]);
-    command.arg(directory.join("weir.toml"));
-    for (option, interfaces) in [("--lan", &options.lan), ("--wan", &options.wan)] {
-        for interface in interfaces {
-            command.args([option, interface]);
+        if self.intercepted {
+            let _ = self.command(&["down"]);
         }
     }
-    command.args(&options.arguments);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
-}
-
-fn write_config(directory: &Path, config: &str) {
-    let mut text = config.to_owned();
-    for (table, key, file) in [
-        ("[log]", "access", "access.log"),
-        ("[bypass]", "file", "bypass"),
-    ] {
-        if !config.contains(table) {
-            let path = directory.join(file).display().to_string();
-            text.push_str(&format!("\n{table}\n{key} = {path:?}\n"));
-        }
-    }
-    let written = fs::write(directory.join("weir.toml"), text);
-    written.unwrap_or_else(|error| panic!("weir.toml: {error}"));
 }

@@ -8,23 +8,31 @@
 
 mod client;
 mod daemon;
+mod echo;
 mod host_state;
+mod launch;
 mod load;
+mod ping;
 mod response;
 mod server;
+mod traces;
 mod wait;
 mod world;
 
-pub use client::{ANSWER, Connection, Dial, Echo, connect, dial, get};
-pub use daemon::{Failed, Options, Weir, run_weir, weir_binary};
+pub use client::{ANSWER, Connection, Dial, connect, dial, get};
+pub use daemon::Weir;
+pub use echo::Echo;
 pub use host_state::HostState;
+pub use launch::{Failed, Options, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
+pub use ping::{ping, udp};
 pub use proxy_userspace::lab::{
     ASIDE, Family, Hop, LAN, Layout, Namespace, Network, ORIGINS, Origin, Side, WAN,
     origin::{BLOCK, Fnv, Pattern},
 };
 pub use response::Response;
 pub use server::{Nginx, Server};
+pub use traces::{all_direct, lived_in, use_it};
 pub use wait::{until, until_some};
 pub use world::World;
 

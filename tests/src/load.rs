@@ -14,7 +14,10 @@ use std::{
 
 use proxy_userspace::lab::{Family, Namespace};
 
-use crate::client::{ANSWER, Dial, Echo, dial};
+use crate::{
+    client::{ANSWER, Dial, dial},
+    echo::Echo,
+};
 
 /// Who connects from where to where.
 #[derive(Clone, Debug)]

@@ -6,8 +6,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use proxy_userspace::lab::{Family, Layout, Network, Origin};
 
 use crate::{
-    client::{Connection, Echo, connect, get},
-    daemon::{Options, Weir},
+    client::{Connection, connect, get},
+    daemon::Weir,
+    echo::Echo,
+    launch::Options,
     network,
 };
 

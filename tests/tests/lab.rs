@@ -4,7 +4,7 @@
 use std::{
     panic,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -13,8 +13,8 @@ use nix::{
     unistd::Pid,
 };
 use weir_tests::{
-    Connection, Echo, Family, Fnv, Hop, HostState, Layout, Load, Nginx, Origin, Pattern, Plan,
-    Side, connect, get, network, repeat, run_weir, until, until_some, weir_binary,
+    Family, Hop, HostState, Layout, Load, Nginx, Origin, Pattern, Plan, Side, connect, get,
+    network, repeat, run_weir, until, until_some, weir_binary,
 };
 
 const MIB: usize = 1 << 20;
@@ -134,127 +134,6 @@ fn a_host_state_shows_what_changed() {
 }
 
 #[test]
-fn the_origin_answers_as_documented() {
-    let net = network(&Layout::default());
-    let origin = Origin::start(&net.origin).unwrap();
-    let fresh = || connect(&net.client, (Family::V4.client(), 0), Family::V4.http());
-    let mut kept = fresh();
-    let echo = kept.echo("/x?y").unwrap();
-    assert_eq!(
-        (echo.0["method"].as_str(), echo.0["target"].as_str()),
-        (Some("GET"), Some("/x?y"))
-    );
-    assert_eq!(echo.head(), "GET /x?y HTTP/1.1\r\nHost: lab\r\n\r\n");
-    for length in [0, 1, 100_000] {
-        kept.download(length).unwrap();
-        let chunked = kept.get(&format!("/chunked/{length}")).unwrap();
-        assert_eq!(chunked.body, Pattern::bytes(length));
-        assert_eq!(
-            chunked.trailers,
-            [format!("X-Checksum: {}", Fnv::of(&chunked.body))]
-        );
-        kept.upload(length).unwrap();
-    }
-    for status in [204, 304, 404] {
-        let response = kept.get(&format!("/status/{status}")).unwrap();
-        assert_eq!(
-            (response.status, response.body.is_empty()),
-            (status, status != 404)
-        );
-    }
-    assert_eq!(kept.get("/hints").unwrap().interim.len(), 1);
-    assert_eq!(kept.get("/slow/20").unwrap().status, 200);
-    kept.send("HEAD /bytes/7 HTTP/1.1\r\nHost: lab\r\n\r\n")
-        .unwrap();
-    assert_eq!(
-        kept.response_to_head().unwrap().field("content-length"),
-        Some("7")
-    );
-    assert_eq!(kept.echo("/").unwrap().place(), (1, 17));
-
-    let mut connection = fresh();
-    assert_eq!(
-        connection.get("/close/1000").unwrap().body,
-        Pattern::bytes(1000)
-    );
-    let mut connection = fresh();
-    assert!(connection.get("/truncate/1000").is_err());
-    let mut connection = fresh();
-    assert!(connection.get("/truncate-chunked/1000").is_err());
-    let mut connection = fresh();
-    let reset = connection.get("/reset").unwrap_err();
-    assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
-    assert_eq!(origin.broken(), 0);
-}
-
-#[test]
-fn the_origin_reads_what_it_is_sent() {
-    let net = network(&Layout::default());
-    let origin = Origin::start(&net.origin).unwrap();
-    let fresh = || connect(&net.client, (Family::V6.client(), 0), Family::V6.http());
-
-    let mut connection = fresh();
-    let head = "PUT / HTTP/1.1\r\nHost: lab\r\nTransfer-Encoding: chunked\r\n";
-    connection
-        .send(format!("{head}Expect: 100-continue\r\n\r\n"))
-        .unwrap();
-    assert_eq!(
-        connection.through(b"\r\n\r\n").unwrap(),
-        b"HTTP/1.1 100 Continue\r\n\r\n"
-    );
-    connection
-        .send("3\r\nfoo\r\n3;x=y\r\nbar\r\n0\r\nX-End: yes\r\n\r\n")
-        .unwrap();
-    let echo = Echo::of(&connection.response().unwrap(), connection.local).unwrap();
-    assert_eq!(
-        (echo.body_length(), echo.body_checksum()),
-        (6, "85944171f73967e8")
-    );
-    assert_eq!(echo.0["body"]["trailers"][0], "X-End: yes");
-
-    let echoes = |mut connection: Connection| {
-        connection.send("tail").unwrap();
-        connection.half_close().unwrap();
-        connection.to_end().unwrap()
-    };
-    for (request, answer) in [
-        ("GET /upgrade", "HTTP/1.1 101 "),
-        ("CONNECT a:1", "HTTP/1.1 200 "),
-    ] {
-        let mut connection = fresh();
-        connection
-            .send(format!("{request} HTTP/1.1\r\nHost: lab\r\n\r\nahead "))
-            .unwrap();
-        let head = connection.through(b"\r\n\r\n").unwrap();
-        assert!(
-            head.starts_with(answer.as_bytes()),
-            "{}",
-            String::from_utf8_lossy(&head)
-        );
-        assert_eq!(echoes(connection), b"ahead tail");
-    }
-    for octets in ["\x16\x03\x01", "SSH-2.0-x\r\n"] {
-        let mut connection = fresh();
-        connection.send(octets).unwrap();
-        assert_eq!(echoes(connection), format!("{octets}tail").into_bytes());
-    }
-
-    let mut connection = fresh();
-    connection
-        .send("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n")
-        .unwrap();
-    assert_eq!(connection.response().unwrap().status, 400);
-    let mut connection = fresh();
-    connection
-        .send("POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")
-        .unwrap();
-    drop(connection);
-    until(Duration::from_secs(5), "the broken request", || {
-        origin.broken() == 1
-    });
-}
-
-#[test]
 fn load_comes_from_the_ports_it_was_given() {
     let net = network(&Layout::default());
     let _origin = Origin::start(&net.origin).unwrap();
@@ -317,14 +196,16 @@ fn weir_lab_tells_its_story_and_leaves_nothing() {
 #[test]
 fn weir_lab_cleans_up_when_interrupted() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut child = Command::new(weir_binary())
-            .args(["lab", "--shell"])
-            .env("SHELL", "/bin/cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let prefix = format!("weir-{}-", child.id());
+        let mut child = Killed(
+            Command::new(weir_binary())
+                .args(["lab", "--shell"])
+                .env("SHELL", "/bin/cat")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
+        let prefix = format!("weir-{}-", child.0.id());
         let left = || -> Vec<String> {
             let entries = std::fs::read_dir("/run/netns")
                 .into_iter()
@@ -333,17 +214,28 @@ fn weir_lab_cleans_up_when_interrupted() {
             let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
             names.filter(|name| name.starts_with(&prefix)).collect()
         };
-        let instance = format!("/run/weir/lab-{}", child.id());
+        let instance = format!("/run/weir/lab-{}", child.0.id());
         until(Duration::from_secs(30), "the lab's daemon", || {
             Path::new(&instance).exists()
         });
         assert!(!left().is_empty());
-        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+        kill(Pid::from_raw(i32::try_from(child.0.id()).unwrap()), signal).unwrap();
         let status = until_some(Duration::from_secs(30), "the end of weir lab", || {
-            child.try_wait().unwrap()
+            child.0.try_wait().unwrap()
         });
         assert!(!status.success(), "an interrupted lab is not a success");
         assert_eq!(left(), Vec::<String>::new(), "after {signal}");
         assert!(!Path::new(&instance).exists(), "{instance} after {signal}");
+    }
+}
+
+/// A child that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            let _ = self.0.kill().and_then(|()| self.0.wait());
+        }
     }
 }
