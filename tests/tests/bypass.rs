@@ -34,7 +34,7 @@ fn an_edit_takes_effect_on_the_next_connection() {
 fn the_longest_and_the_shortest_prefix() {
     let world = World::new();
     for (family, everything) in [(Family::V4, "0.0.0.0/0"), (Family::V6, "::/0")] {
-        world.weir.bypass(&["add", everything]);
+        world.weir.bypass(&["add", "--yes", everything]);
         assert!(world.get(family).direct());
         world.weir.bypass(&["add", &origin(family)]);
         world.weir.bypass(&["del", everything]);
