@@ -49,7 +49,7 @@ impl Weir {
     #[track_caller]
     #[must_use]
     pub fn start(router: &Namespace, options: &Options) -> Self {
-        Self::try_start(router, options).unwrap_or_else(|Failed { status, output }| {
+        Self::try_start(router, options).unwrap_or_else(|Failed { status, output, .. }| {
             panic!("weir run ended with {status} before it intercepted:\n{output}")
         })
     }
@@ -119,7 +119,7 @@ impl Weir {
             self.directory.path(),
         );
         self.output = Output::of(&mut self.child);
-        if let Err(Failed { status, output }) = self.wait_until_intercepting() {
+        if let Err(Failed { status, output, .. }) = self.wait_until_intercepting() {
             panic!("weir run ended with {status} when started again:\n{output}");
         }
     }
@@ -273,6 +273,7 @@ impl Weir {
             let status = self.ended()?;
             self.output.finish();
             Some(Err(Failed {
+                instance: self.instance.clone(),
                 status,
                 output: self.output(),
             }))

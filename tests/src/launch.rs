@@ -49,6 +49,8 @@ impl Options {
 /// A daemon that did not come to intercepting.
 #[derive(Debug)]
 pub struct Failed {
+    /// Its instance name.
+    pub instance: String,
     /// How it ended; 1 failed, 2 usage or configuration, …
     pub status: ExitStatus,
     /// What it said.

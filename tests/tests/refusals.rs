@@ -12,7 +12,11 @@ fn a_second_instance_on_the_same_interfaces_is_refused() {
         ..Options::default()
     };
     for options in [Options::default(), same] {
-        let Failed { status, output } = Weir::refused(&net.router, &options);
+        let Failed {
+            instance: _,
+            status,
+            output,
+        } = Weir::refused(&net.router, &options);
         assert_eq!(status.code(), Some(1), "{output}");
         assert!(
             output.contains(&weir.instance),
@@ -29,27 +33,35 @@ fn a_second_instance_on_the_same_interfaces_is_refused() {
 #[test]
 fn an_interface_that_does_not_exist_is_named() {
     let (net, _origin) = lived_in();
-    let before = HostState::of(&net.router, "test-");
+    let before = HostState::of(&net.router, "none yet");
     let mut options = Options::default();
     options.lan.push("nosuch0".to_owned());
-    let Failed { status, output } = Weir::refused(&net.router, &options);
+    let Failed {
+        instance,
+        status,
+        output,
+    } = Weir::refused(&net.router, &options);
     assert!(matches!(status.code(), Some(1 | 2)), "{status}: {output}");
     assert!(output.contains("nosuch0"), "{output}");
-    before.assert_same(&HostState::of(&net.router, "test-"), "after the refusal");
+    before.assert_same(&HostState::of(&net.router, &instance), "after the refusal");
 }
 
 #[test]
 fn a_wrong_configuration_is_named_with_its_line() {
     let (net, _origin) = lived_in();
-    let before = HostState::of(&net.router, "test-");
+    let before = HostState::of(&net.router, "none yet");
     let options = Options::config("[intercept]\nports = [80]\n\n[limits]\nconections = 7\n");
-    let Failed { status, output } = Weir::refused(&net.router, &options);
+    let Failed {
+        instance,
+        status,
+        output,
+    } = Weir::refused(&net.router, &options);
     assert_eq!(status.code(), Some(2), "{output}");
     assert!(
         output.contains("conections") && output.contains('5'),
         "{output}"
     );
-    before.assert_same(&HostState::of(&net.router, "test-"), "after the refusal");
+    before.assert_same(&HostState::of(&net.router, &instance), "after the refusal");
 }
 
 #[test]
@@ -59,14 +71,18 @@ fn a_link_that_is_no_ethernet_is_refused() {
         .ip(&["tuntap", "add", "dev", "tun0", "mode", "tun"])
         .unwrap();
     net.router.ip(&["link", "set", "tun0", "up"]).unwrap();
-    let before = HostState::of(&net.router, "test-");
+    let before = HostState::of(&net.router, "none yet");
     let mut options = Options::default();
     options.wan.push("tun0".to_owned());
-    let Failed { status, output } = Weir::refused(&net.router, &options);
+    let Failed {
+        instance,
+        status,
+        output,
+    } = Weir::refused(&net.router, &options);
     assert!(
         matches!(status.code(), Some(1 | 2 | 4)),
         "{status}: {output}"
     );
     assert!(output.contains("tun0"), "{output}");
-    before.assert_same(&HostState::of(&net.router, "test-"), "after the refusal");
+    before.assert_same(&HostState::of(&net.router, &instance), "after the refusal");
 }

@@ -124,7 +124,7 @@ fn a_stop_leaves_what_others_did_meanwhile() {
         .ip(&["rule", "add", "fwmark", "0x20", "lookup", "4242"])
         .unwrap();
     net.router
-        .nft("table inet others { chain c { type filter hook input priority 0; } }")
+        .nft("table inet others { chain c { type filter hook input priority 0; }; }")
         .unwrap();
     let tables = |ns: &Namespace| {
         ns.command("nft")

@@ -25,7 +25,13 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     setup::build()?;
     let nginx = test_programs()?;
     run(cargo()
-        .args(["test", "--release", "--locked", "--workspace", "--no-fail-fast"])
+        .args([
+            "test",
+            "--release",
+            "--locked",
+            "--workspace",
+            "--no-fail-fast",
+        ])
         .args(args)
         .env("WEIR_BIN", weir())
         .env("WEIR_NGINX", nginx))

@@ -68,11 +68,28 @@ pub(super) struct Inputs {
     calls: mpsc::Receiver<Call>,
     changes: mpsc::Receiver<Change>,
     ticks: Interval,
+    signals: Signals,
+    _server: Server,
+}
+
+/// Caught from the beginning, so that a signal during the start is not the end of a process that
+/// has changed half of the host.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
     reopen: Signal,
-    _server: Server,
+}
+
+impl Signals {
+    pub(super) fn catch() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
 }
 
 impl Inputs {
@@ -80,26 +97,24 @@ impl Inputs {
         calls: mpsc::Receiver<Call>,
         changes: mpsc::Receiver<Change>,
         server: Server,
-    ) -> Result<Self> {
+        signals: Signals,
+    ) -> Self {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self {
+        Self {
             calls,
             changes,
             ticks,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            reopen: signal(SignalKind::user_defined1())?,
+            signals,
             _server: server,
-        })
+        }
     }
 
     /// SIGTERM or SIGINT.
     pub(super) async fn told_to_stop(&mut self) {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.signals.terminate.recv() => {}
+            _ = self.signals.interrupt.recv() => {}
         }
     }
 }
@@ -131,16 +146,16 @@ impl Keeper {
                 }
                 self.network_changed(changes).await;
             }
-            _ = inputs.hangup.recv() => match self.reload() {
+            _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => tracing::info!("configuration reloaded"),
                 Err(error) => tracing::error!(
                     error = format!("{error:#}"),
                     "configuration not reloaded, the old one stays"
                 ),
             },
-            _ = inputs.reopen.recv() => self.lasting.log.reopen(),
-            _ = inputs.terminate.recv() => return false,
-            _ = inputs.interrupt.recv() => return false,
+            _ = inputs.signals.reopen.recv() => self.lasting.log.reopen(),
+            _ = inputs.signals.terminate.recv() => return false,
+            _ = inputs.signals.interrupt.recv() => return false,
         }
         true
     }

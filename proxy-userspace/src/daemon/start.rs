@@ -14,7 +14,7 @@ use super::{
     Options, edit,
     instance::Claim,
     interfaces::{Interface, Interfaces},
-    keeper::{Inputs, Keeper, Running},
+    keeper::{Inputs, Keeper, Running, Signals},
     preflight,
     settings::{self, Lasting},
     undo,
@@ -46,8 +46,9 @@ pub(super) async fn start(options: Options) -> Result<Running> {
         )
         .into());
     }
+    let signals = Signals::catch()?;
     let claim = Claim::new(&options.instance)?;
-    match start_claimed(options, &claim).await {
+    match start_claimed(options, &claim, signals).await {
         Ok((keeper, inputs, workers)) => Ok(Running {
             keeper,
             inputs,
@@ -61,7 +62,11 @@ pub(super) async fn start(options: Options) -> Result<Running> {
     }
 }
 
-async fn start_claimed(options: Options, claim: &Claim) -> Result<(Keeper, Inputs, Vec<Worker>)> {
+async fn start_claimed(
+    options: Options,
+    claim: &Claim,
+    signals: Signals,
+) -> Result<(Keeper, Inputs, Vec<Worker>)> {
     undo::leftovers(claim.run_dir(), netns::current_id()?)?;
     let config = &options.config;
     let handle = netconf::connect()?;
@@ -119,7 +124,7 @@ async fn start_claimed(options: Options, claim: &Claim) -> Result<(Keeper, Input
         workers,
         journal,
     };
-    match begin(&mut keeper, claim, listeners).await {
+    match begin(&mut keeper, claim, listeners, signals).await {
         Ok((inputs, workers)) => Ok((keeper, inputs, workers)),
         Err(error) => {
             // Listeners and programs go with the keeper, the rest by the journal.
@@ -141,6 +146,7 @@ async fn begin(
     keeper: &mut Keeper,
     claim: &Claim,
     listeners: Vec<Vec<TcpListener>>,
+    signals: Signals,
 ) -> Result<(Inputs, Vec<Worker>)> {
     let (changes, change_inputs) = mpsc::channel(256);
     network::spawn(changes)?;
@@ -186,8 +192,10 @@ async fn begin(
     let (calls, call_inputs) = mpsc::channel(16);
     let server = Server::start(claim.run_dir(), calls)
         .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
-    let inputs = Inputs::new(call_inputs, change_inputs, server)?;
-    Ok((inputs, workers))
+    Ok((
+        Inputs::new(call_inputs, change_inputs, server, signals),
+        workers,
+    ))
 }
 
 /// A worker's listeners of all families, each in its slot.

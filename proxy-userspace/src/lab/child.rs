@@ -115,13 +115,13 @@ impl Daemon {
         }
     }
 
-    /// Sends SIGTERM and waits; whether the daemon ended by itself.
+    /// Sends SIGTERM and waits; whether the daemon ended by itself, and well.
     fn stop(&mut self) -> bool {
         let _ = terminate(&self.child);
         let deadline = Instant::now() + STOP;
         loop {
             match self.child.try_wait() {
-                Ok(Some(_)) => return true,
+                Ok(Some(status)) => return status.success(),
                 Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
                 _ => return false,
             }
