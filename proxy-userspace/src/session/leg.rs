@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     net::TcpStream,
     time::timeout,
 };
@@ -42,9 +42,24 @@ impl Leg {
     }
 
     /// Reads more into the buffer. 0 is the end of the stream. Cancel-safe.
+    ///
+    /// Nothing is allocated before there is something to read: an idle pair costs no buffers.
     pub(super) async fn fill(&mut self) -> io::Result<usize> {
-        self.buffer.reserve(HEAD_READ);
-        self.stream.read_buf(&mut self.buffer).await
+        loop {
+            self.stream.readable().await?;
+            self.buffer.reserve(HEAD_READ);
+            match self.stream.try_read_buf(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.release(),
+                read => return read,
+            }
+        }
+    }
+
+    /// Gives an empty buffer's memory back.
+    pub(super) fn release(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -1,12 +1,9 @@
 //! Waiting for the next request of a connection.
 
 use bytes::{Buf as _, Bytes};
-use tokio::{
-    io::AsyncReadExt as _,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
-use super::{Session, leg::HEAD_READ};
+use super::Session;
 use crate::{
     http::{HeadScanner, Refusal, RequestHead, Start, classify, parse_request_from},
     reason::Reason,
@@ -30,6 +27,10 @@ impl Session {
         let mut scanner = HeadScanner::new();
         let mut is_request = false;
         let mut deadline = self.deadline();
+        self.client.release();
+        if let Some(origin) = &mut self.origin {
+            origin.leg.release();
+        }
         loop {
             if !is_request {
                 match classify(&self.client.buffer) {
@@ -72,7 +73,6 @@ impl Session {
     /// Waits for more bytes from the client, or for what ends the wait.
     async fn wait(&mut self, deadline: Instant, idle: bool) -> Result<(), Reason> {
         let drain = &self.shared.drain;
-        self.client.buffer.reserve(HEAD_READ);
         let origin = self.origin.as_mut();
         let origin_speaks = async {
             match origin {
@@ -82,7 +82,7 @@ impl Session {
         };
         tokio::select! {
             biased;
-            read = self.client.stream.read_buf(&mut self.client.buffer) => match read {
+            read = self.client.fill() => match read {
                 Ok(read) if read > 0 => Ok(()),
                 _ => Err(Reason::ClientClosed),
             },
