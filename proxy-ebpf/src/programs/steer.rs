@@ -102,6 +102,8 @@ impl Seen<'_> {
         let flow = &self.segment.flow;
         let reason = verdict::decide(self.settings, flow, self);
         count_flow(reason);
+        #[cfg(feature = "log")]
+        self.log(reason);
         match reason {
             Reason::Intercepted => {
                 let _ = DIRECT_FLOWS.remove(flow);
@@ -157,6 +159,40 @@ impl Seen<'_> {
     fn icmp_error(&self) {
         if socket::find(self.ctx, self.reversed).is_connection() && !self.goes_direct() {
             self.steer(Event::IcmpSteered);
+        }
+    }
+
+    /// A debug event for each verdict, through aya-log.
+    #[cfg(feature = "log")]
+    #[inline(never)]
+    fn log(&self, reason: Reason) {
+        let flow = &self.segment.flow;
+        let (ifindex, reason) = (self.ifindex(), reason.as_str());
+        let (sport, dport) = (u16::from_be(flow.sport), u16::from_be(flow.dport));
+        if flow.family == IPV4 {
+            let (from, to) = (u32::from_be(flow.saddr[0]), u32::from_be(flow.daddr[0]));
+            aya_log_ebpf::debug!(
+                self.ctx,
+                "interface {}: {:i} {} -> {:i} {}: {}",
+                ifindex,
+                from,
+                sport,
+                to,
+                dport,
+                reason
+            );
+        } else {
+            let (from, to) = (octets(&flow.saddr), octets(&flow.daddr));
+            aya_log_ebpf::debug!(
+                self.ctx,
+                "interface {}: {:i} {} -> {:i} {}: {}",
+                ifindex,
+                from,
+                sport,
+                to,
+                dport,
+                reason
+            );
         }
     }
 
@@ -294,6 +330,15 @@ fn route(ctx: &TcContext, flow: &Flow, ifindex: u32) -> Route {
         FWD_DISABLED => Route::ForwardingOff,
         _ => Route::None,
     }
+}
+
+#[cfg(feature = "log")]
+fn octets(address: &Address) -> [u8; 16] {
+    let mut octets = [0; 16];
+    for (chunk, word) in octets.chunks_exact_mut(4).zip(address) {
+        chunk.copy_from_slice(&word.to_ne_bytes());
+    }
+    octets
 }
 
 /// A socket buffer as something to load from; works on non-linear ones too.

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod counters;
+mod log;
 mod object;
 pub mod policy;
 
@@ -72,7 +73,7 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Loads programs and maps; nothing is attached yet.
+    /// Loads programs and maps; nothing is attached yet. Must be called within a runtime.
     ///
     /// # Errors
     ///
@@ -82,18 +83,13 @@ impl Dataplane {
         let mut ebpf = EbpfLoader::new()
             .load(object::OBJECT)
             .map_err(|error| DataplaneError::Load(chain(&error)))?;
-        if ebpf.map("AYA_LOGS").is_some() {
-            // Only in builds with WEIR_KERNEL_LOG.
-            if let Err(error) = aya_log::EbpfLogger::init(&mut ebpf) {
-                tracing::warn!(%error, "no kernel debug events");
-            }
-        }
         steer_program(&mut ebpf)?
             .load()
             .map_err(|e| DataplaneError::Load(chain(&e)))?;
         listen_program(&mut ebpf)?
             .load()
             .map_err(|e| DataplaneError::Load(chain(&e)))?;
+        log::start(&mut ebpf);
         let heartbeats = Array::<_, u64>::try_from(take(&mut ebpf, map::HEARTBEATS)?);
         let heartbeats = heartbeats.map_err(opening(map::HEARTBEATS))?;
         Ok(Self {

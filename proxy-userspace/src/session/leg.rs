@@ -4,11 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::BytesMut;
 use socket2::SockRef;
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 
 use crate::addr::SpoofedAddr;
 
