@@ -79,6 +79,14 @@ impl Daemon {
         }
     }
 
+    /// Stops the daemon; an error, with its output, unless it undid everything by itself.
+    pub(super) fn finish(mut self) -> Result<()> {
+        if self.stop() {
+            return Ok(());
+        }
+        Err(self.failed("did not end well after SIGTERM"))
+    }
+
     /// Runs `weir` with `arguments` and this daemon's instance, and returns what it printed.
     pub(super) async fn ask(&self, arguments: &[&str]) -> Result<String> {
         let what = format!("weir {} --instance {}", arguments.join(" "), self.instance);

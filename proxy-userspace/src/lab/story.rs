@@ -42,7 +42,7 @@ pub(super) async fn tell(options: &LabOptions, out: &mut dyn Write) -> Result<()
              \x20 cargo xtask run -- --shell     or     weir lab --shell"
         ))?;
     }
-    drop(daemon);
+    daemon.finish()?;
     drop(network);
     account.say(format_args!("Everything has been removed again."))
 }
