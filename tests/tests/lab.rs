@@ -92,12 +92,17 @@ fn what_a_killed_process_left_is_swept() {
     let mut child = Command::new("true").spawn().unwrap();
     child.wait().unwrap();
     let left = format!("weir-{}-0-rtr", child.id());
-    assert!(
-        Command::new("ip")
-            .args(["netns", "add", &left])
-            .status()
-            .unwrap()
-            .success()
+    // Another test may be sweeping while this one is being made, and then it fails.
+    until(
+        Duration::from_secs(10),
+        "a namespace to be left behind",
+        || {
+            let mut add = Command::new("ip");
+            add.args(["netns", "add", &left])
+                .status()
+                .unwrap()
+                .success()
+        },
     );
     let _net = network(&Layout::default());
     assert!(
