@@ -100,7 +100,7 @@ impl Session {
             };
             match after {
                 After::NextRequest => first = false,
-                After::Close => return self.client.finish().await,
+                After::Close => return self.close().await,
                 After::Reset => return self.reset(),
                 After::Tunnel(transaction) => return self.upgraded(*transaction).await,
             }
@@ -118,7 +118,7 @@ impl Session {
             }
             transaction.end(&self.shared, reason);
         }
-        self.client.finish().await;
+        self.close().await;
     }
 
     /// A request that must not reach the origin.
@@ -131,7 +131,7 @@ impl Session {
         self.answer(refusal.status, refusal.reason, true, &mut transaction)
             .await;
         transaction.end(&self.shared, refusal.reason);
-        self.client.finish().await;
+        self.close().await;
     }
 
     /// Writes an answer of our own.
@@ -175,6 +175,12 @@ impl Session {
                 Err(Unconnected::Failed(error))
             }
         }
+    }
+
+    /// Ends both connections in an orderly way. The origin need not wait for the client's FIN.
+    async fn close(self) {
+        drop(self.origin);
+        self.client.finish().await;
     }
 
     /// Passes a reset on: whoever sent it, or would have without us, the other side sees one.
