@@ -4,31 +4,22 @@
 //! touches nothing else. It always returns `TCX_NEXT`, so that other programs on the interface
 //! see every packet, marked or not.
 
-use core::ffi::c_long;
-
 use aya_ebpf::{
-    EbpfContext as _,
-    bindings::{
-        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
-        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup, bpf_tunnel_key, tcx_action_base::TCX_NEXT,
-    },
-    helpers::{self, bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_skb_set_tunnel_key},
+    bindings::{bpf_tunnel_key, tcx_action_base::TCX_NEXT},
+    helpers::{bpf_ktime_get_ns, bpf_skb_set_tunnel_key},
     macros::classifier,
     programs::TcContext,
 };
 use proxy_ebpf::{
     counter::Event,
-    key::{Address, Flow, IPV4},
+    key::Flow,
     packet::{self, ETHERNET_LEN, Kind, Load, Segment},
-    settings::{ROLE_LAN, ROLE_WAN, Settings},
-    verdict::{self, Facts, Listener, Reason, Route},
+    settings::Settings,
+    verdict::{self, Reason},
 };
 
 use super::{
-    maps::{
-        self, BYPASS_DST, BYPASS_SRC, DIRECT_FLOWS, HEARTBEATS, OWN_ADDRESSES, SCRATCH, SETTINGS,
-        Scratch, count, count_flow,
-    },
+    maps::{DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
 };
 
@@ -88,11 +79,11 @@ fn steer(ctx: &TcContext) {
 }
 
 /// A packet of a watched port, and the facts about it as the kernel has them.
-struct Seen<'a> {
-    ctx: &'a TcContext,
-    settings: &'a Settings,
-    segment: &'a Segment,
-    reversed: &'a Flow,
+pub(super) struct Seen<'a> {
+    pub(super) ctx: &'a TcContext,
+    pub(super) settings: &'a Settings,
+    pub(super) segment: &'a Segment,
+    pub(super) reversed: &'a Flow,
 }
 
 impl Seen<'_> {
@@ -169,7 +160,7 @@ impl Seen<'_> {
         let flow = &self.segment.flow;
         let (ifindex, reason) = (self.ifindex(), reason.as_str());
         let (sport, dport) = (u16::from_be(flow.sport), u16::from_be(flow.dport));
-        if flow.family == IPV4 {
+        if flow.family == proxy_ebpf::key::IPV4 {
             let (from, to) = (u32::from_be(flow.saddr[0]), u32::from_be(flow.daddr[0]));
             aya_log_ebpf::debug!(
                 self.ctx,
@@ -227,113 +218,13 @@ impl Seen<'_> {
     }
 
     #[inline(always)]
-    fn ifindex(&self) -> u32 {
+    pub(super) fn ifindex(&self) -> u32 {
         unsafe { (*self.ctx.skb.skb).ifindex }
     }
 }
 
-impl Facts for Seen<'_> {
-    #[inline(always)]
-    fn arrived_on_lan(&self) -> bool {
-        has_role(self.ifindex(), ROLE_LAN)
-    }
-
-    #[inline(always)]
-    fn is_own(&self, family: u32, address: &Address) -> bool {
-        maps::contains(&OWN_ADDRESSES, family, address)
-    }
-
-    #[inline(always)]
-    fn is_our_syn(&self) -> bool {
-        socket::find(self.ctx, self.reversed) == Found::Connecting
-    }
-
-    #[inline(always)]
-    fn route(&self, flow: &Flow) -> Route {
-        route(self.ctx, flow, self.ifindex())
-    }
-
-    #[inline(always)]
-    fn bypassed_destination(&self, family: u32, address: &Address) -> bool {
-        maps::contains(&BYPASS_DST, family, address)
-    }
-
-    #[inline(always)]
-    fn bypassed_source(&self, family: u32, address: &Address) -> bool {
-        maps::contains(&BYPASS_SRC, family, address)
-    }
-
-    #[inline(always)]
-    fn is_probe(&self, one_in: u32) -> bool {
-        one_in != 0 && unsafe { bpf_get_prandom_u32() } % one_in == 0
-    }
-
-    #[inline(always)]
-    fn listener(&self, flow: &Flow) -> Listener {
-        if !socket::has_listener(flow.slot(self.settings.workers)) {
-            return Listener::None;
-        }
-        let beat = HEARTBEATS
-            .get(flow.worker(self.settings.workers))
-            .copied()
-            .unwrap_or(0);
-        let now = unsafe { bpf_ktime_get_ns() };
-        if now.saturating_sub(beat) > self.settings.heartbeat_stale_ns {
-            return Listener::Stale;
-        }
-        Listener::Alive
-    }
-}
-
-#[inline(always)]
-fn has_role(ifindex: u32, role: u32) -> bool {
-    maps::interface(ifindex).is_some_and(|interface| interface.role & role != 0)
-}
-
-/// Where the kernel would forward a packet of `flow` that came in on `ifindex`.
-#[inline(never)]
-fn route(ctx: &TcContext, flow: &Flow, ifindex: u32) -> Route {
-    let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
-    query.l4_protocol = 6;
-    query.sport = flow.sport;
-    query.dport = flow.dport;
-    query.ifindex = ifindex;
-    if flow.family == IPV4 {
-        query.family = 2;
-        query.__bindgen_anon_3.ipv4_src = flow.saddr[0];
-        query.__bindgen_anon_4.ipv4_dst = flow.daddr[0];
-    } else {
-        query.family = 10;
-        query.__bindgen_anon_3.ipv6_src = flow.saddr;
-        query.__bindgen_anon_4.ipv6_dst = flow.daddr;
-    }
-    let result = unsafe {
-        helpers::generated::bpf_fib_lookup(
-            ctx.as_ptr(),
-            &raw mut query,
-            const { size_of::<bpf_fib_lookup>() as i32 },
-            0,
-        )
-    };
-    const SUCCESS: c_long = BPF_FIB_LKUP_RET_SUCCESS as c_long;
-    const NO_NEIGH: c_long = BPF_FIB_LKUP_RET_NO_NEIGH as c_long;
-    const FRAG_NEEDED: c_long = BPF_FIB_LKUP_RET_FRAG_NEEDED as c_long;
-    const FWD_DISABLED: c_long = BPF_FIB_LKUP_RET_FWD_DISABLED as c_long;
-    match result {
-        SUCCESS | NO_NEIGH | FRAG_NEEDED => {
-            if has_role(query.ifindex, ROLE_WAN) {
-                Route::Wan
-            } else {
-                Route::Elsewhere
-            }
-        }
-        FWD_DISABLED => Route::ForwardingOff,
-        _ => Route::None,
-    }
-}
-
 #[cfg(feature = "log")]
-fn octets(address: &Address) -> [u8; 16] {
+fn octets(address: &proxy_ebpf::key::Address) -> [u8; 16] {
     let mut octets = [0; 16];
     for (chunk, word) in octets.chunks_exact_mut(4).zip(address) {
         chunk.copy_from_slice(&word.to_ne_bytes());

@@ -2,26 +2,13 @@
 
 use std::cell::Cell;
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::tcp::{ReadHalf, WriteHalf},
-};
+use bytes::Bytes;
 
 use super::{
-    Session, Shared,
-    activity::Activity,
-    leg::HEAD_READ,
-    record::Transaction,
-    relay::{self, Broken, add, write_both},
+    Session, activity::Activity, receive::receive_response, record::Transaction, relay::Broken,
+    send::send_request,
 };
-use crate::{
-    http::{
-        BodyDecoder, HeadScanner, RequestContext, RequestHead, ResponseFraming, ResponseHead,
-        parse_response_from,
-    },
-    reason::Reason,
-};
+use crate::{http::RequestHead, reason::Reason};
 
 /// What follows an exchange.
 pub(super) enum After {
@@ -34,10 +21,6 @@ pub(super) enum After {
     /// Something that is not HTTP, both ways.
     Tunnel(Box<Transaction>),
 }
-
-/// Requests that a client may send ahead of their answers are read up to this many bytes;
-/// beyond that they wait in the socket.
-const READ_AHEAD: usize = 64 * 1024;
 
 impl Session {
     pub(super) async fn exchange(&mut self, head: RequestHead, received: Bytes) -> After {
@@ -180,7 +163,7 @@ impl Session {
 }
 
 /// How both directions together ended.
-enum Outcome {
+pub(super) enum Outcome {
     Complete {
         persistent: bool,
     },
@@ -197,228 +180,11 @@ enum Outcome {
 
 /// What both directions tell each other and the record.
 #[derive(Default)]
-struct Progress {
-    status: Cell<Option<u16>>,
-    bytes_in: Cell<u64>,
-    bytes_out: Cell<u64>,
-    request_sent: Cell<bool>,
-    sent: tokio::sync::Notify,
-    client_done: Cell<bool>,
-}
-
-/// Sends head and body to the origin, then reads ahead, so that the client's FIN or RST is seen
-/// and passed on. Returns only when something went wrong.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "two halves of two legs, borrowed separately"
-)]
-async fn send_request(
-    head: &RequestHead,
-    received: &Bytes,
-    buffer: &mut BytesMut,
-    client_done: bool,
-    client: &mut ReadHalf<'_>,
-    origin: &mut WriteHalf<'_>,
-    progress: &Progress,
-    activity: &Activity,
-) -> Broken {
-    let mut rewritten = Vec::new();
-    let bytes = if head.is_verbatim() {
-        &received[..]
-    } else {
-        head.write_forwarded(received, &mut rewritten);
-        &rewritten
-    };
-    let mut decoder = BodyDecoder::from(head.framing);
-    let (part, malformed) = match decoder.advance(buffer) {
-        Ok(part) => (part.consumed, false),
-        Err(_) => (0, true),
-    };
-    if write_both(origin, bytes, &buffer[..part]).await.is_err() {
-        return Broken::Sink;
-    }
-    buffer.advance(part);
-    add(&progress.bytes_in, part);
-    if malformed {
-        return Broken::Malformed;
-    }
-    if !decoder.is_done()
-        && let Err(broken) = relay::body(
-            &mut decoder,
-            buffer,
-            client,
-            origin,
-            &progress.bytes_in,
-            activity,
-        )
-        .await
-    {
-        if matches!(broken, Broken::Truncated) {
-            progress.client_done.set(true);
-            let _ = origin.shutdown().await;
-        }
-        return broken;
-    }
-    progress.request_sent.set(true);
-    progress.sent.notify_one();
-    let tunnel_follows = head.upgrade || head.context().connect;
-    read_ahead(
-        buffer,
-        client_done,
-        tunnel_follows,
-        client,
-        origin,
-        progress,
-    )
-    .await
-}
-
-async fn read_ahead(
-    buffer: &mut BytesMut,
-    mut client_done: bool,
-    tunnel_follows: bool,
-    client: &mut ReadHalf<'_>,
-    origin: &mut WriteHalf<'_>,
-    progress: &Progress,
-) -> Broken {
-    loop {
-        if client_done {
-            // The client's FIN, once everything that came before it is sent. In a tunnel to be,
-            // what is in the buffer belongs to the tunnel.
-            if buffer.is_empty() && !tunnel_follows && origin.shutdown().await.is_err() {
-                return Broken::Sink;
-            }
-            return std::future::pending().await;
-        }
-        if buffer.len() >= READ_AHEAD {
-            return std::future::pending().await;
-        }
-        buffer.reserve(HEAD_READ);
-        match client.read_buf(buffer).await {
-            Ok(0) => {
-                client_done = true;
-                progress.client_done.set(true);
-            }
-            Ok(_) => {}
-            Err(_) => return Broken::Source,
-        }
-    }
-}
-
-async fn receive_response(
-    shared: &Shared,
-    request: RequestContext,
-    buffer: &mut BytesMut,
-    origin: &mut ReadHalf<'_>,
-    client: &mut WriteHalf<'_>,
-    progress: &Progress,
-    activity: &Activity,
-) -> Outcome {
-    let head = loop {
-        let head = match response_head(shared, request, buffer, origin, activity).await {
-            Ok(head) => head,
-            Err(outcome) => return outcome,
-        };
-        if !head.interim {
-            break head;
-        }
-        // RFC 9110 §15.2: a 1.0 client does not know interim responses.
-        if request.minor > 0 {
-            let mut bytes = Vec::with_capacity(head.len);
-            head.write_forwarded(buffer, true, &mut bytes);
-            if client.write_all(&bytes).await.is_err() {
-                return Outcome::ClientGone;
-            }
-            add(&progress.bytes_out, bytes.len());
-        }
-        buffer.advance(head.len);
-    };
-    progress.status.set(Some(head.status));
-    let persistent = head.persistent && !shared.drain.is_cancelled();
-    let says_persistent = persistent || !head.persistent;
-
-    let mut rewritten = Vec::new();
-    if !head.is_verbatim(says_persistent) {
-        head.write_forwarded(buffer, says_persistent, &mut rewritten);
-    }
-    let mut decoder = BodyDecoder::from(head.framing);
-    let (part, malformed) = match decoder.advance(&buffer[head.len..]) {
-        Ok(part) => (part.consumed, false),
-        Err(_) => (0, true),
-    };
-    let end = head.len + part;
-    let written = if rewritten.is_empty() {
-        client.write_all(&buffer[..end]).await
-    } else {
-        write_both(client, &rewritten, &buffer[head.len..end]).await
-    };
-    if written.is_err() {
-        return Outcome::ClientGone;
-    }
-    let head_len = if rewritten.is_empty() {
-        head.len
-    } else {
-        rewritten.len()
-    };
-    add(&progress.bytes_out, head_len + part);
-    buffer.advance(end);
-    activity.touch();
-    if malformed {
-        return Outcome::BadResponse;
-    }
-    if head.framing == ResponseFraming::Tunnel {
-        return Outcome::Tunnel;
-    }
-    if !decoder.is_done() {
-        let relayed = relay::body(
-            &mut decoder,
-            buffer,
-            origin,
-            client,
-            &progress.bytes_out,
-            activity,
-        )
-        .await;
-        match relayed {
-            Ok(()) => {}
-            Err(Broken::Truncated) => return Outcome::Truncated,
-            Err(Broken::Source) => return Outcome::OriginReset,
-            Err(Broken::Sink) => return Outcome::ClientGone,
-            Err(Broken::Malformed) => return Outcome::BadResponse,
-        }
-    }
-    // Bytes behind a complete response belong to no request of ours (RFC 9112 §9.2).
-    Outcome::Complete {
-        persistent: persistent && buffer.is_empty(),
-    }
-}
-
-async fn response_head(
-    shared: &Shared,
-    request: RequestContext,
-    buffer: &mut BytesMut,
-    origin: &mut ReadHalf<'_>,
-    activity: &Activity,
-) -> Result<ResponseHead, Outcome> {
-    let mut scanner = HeadScanner::new();
-    loop {
-        if !buffer.is_empty() {
-            match parse_response_from(&mut scanner, buffer, &shared.limits, &request) {
-                Ok(Some(head)) => return Ok(head),
-                Ok(None) => {}
-                Err(refusal) => {
-                    tracing::debug!(detail = refusal.detail, "response refused");
-                    return Err(Outcome::BadResponse);
-                }
-            }
-        }
-        buffer.reserve(HEAD_READ);
-        match origin.read_buf(buffer).await {
-            // Nothing of a response: the client sees the same.
-            Ok(0) if buffer.is_empty() => return Err(Outcome::Truncated),
-            Ok(0) => return Err(Outcome::BadResponse),
-            Ok(_) => activity.touch(),
-            Err(_) => return Err(Outcome::OriginReset),
-        }
-    }
+pub(super) struct Progress {
+    pub(super) status: Cell<Option<u16>>,
+    pub(super) bytes_in: Cell<u64>,
+    pub(super) bytes_out: Cell<u64>,
+    pub(super) request_sent: Cell<bool>,
+    pub(super) sent: tokio::sync::Notify,
+    pub(super) client_done: Cell<bool>,
 }

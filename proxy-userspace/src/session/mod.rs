@@ -4,8 +4,10 @@ mod activity;
 mod exchange;
 mod leg;
 mod next;
+mod receive;
 mod record;
 mod relay;
+mod send;
 mod tunnel;
 
 use std::{sync::Arc, time::Duration};

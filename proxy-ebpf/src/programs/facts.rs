@@ -1,0 +1,124 @@
+//! The facts that a verdict asks for, as the kernel has them.
+
+use core::ffi::c_long;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{
+        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
+        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup,
+    },
+    helpers::{self, bpf_get_prandom_u32, bpf_ktime_get_ns},
+    programs::TcContext,
+};
+use proxy_ebpf::{
+    key::{Address, Flow, IPV4},
+    settings::{ROLE_LAN, ROLE_WAN},
+    verdict::{Facts, Listener, Route},
+};
+
+use super::{
+    maps::{self, BYPASS_DST, BYPASS_SRC, HEARTBEATS, OWN_ADDRESSES},
+    socket::{self, Found},
+    steer::Seen,
+};
+
+impl Facts for Seen<'_> {
+    #[inline(always)]
+    fn arrived_on_lan(&self) -> bool {
+        has_role(self.ifindex(), ROLE_LAN)
+    }
+
+    #[inline(always)]
+    fn is_own(&self, family: u32, address: &Address) -> bool {
+        maps::contains(&OWN_ADDRESSES, family, address)
+    }
+
+    #[inline(always)]
+    fn is_our_syn(&self) -> bool {
+        socket::find(self.ctx, self.reversed) == Found::Connecting
+    }
+
+    #[inline(always)]
+    fn route(&self, flow: &Flow) -> Route {
+        route(self.ctx, flow, self.ifindex())
+    }
+
+    #[inline(always)]
+    fn bypassed_destination(&self, family: u32, address: &Address) -> bool {
+        maps::contains(&BYPASS_DST, family, address)
+    }
+
+    #[inline(always)]
+    fn bypassed_source(&self, family: u32, address: &Address) -> bool {
+        maps::contains(&BYPASS_SRC, family, address)
+    }
+
+    #[inline(always)]
+    fn is_probe(&self, one_in: u32) -> bool {
+        one_in != 0 && unsafe { bpf_get_prandom_u32() } % one_in == 0
+    }
+
+    #[inline(always)]
+    fn listener(&self, flow: &Flow) -> Listener {
+        if !socket::has_listener(flow.slot(self.settings.workers)) {
+            return Listener::None;
+        }
+        let beat = HEARTBEATS
+            .get(flow.worker(self.settings.workers))
+            .copied()
+            .unwrap_or(0);
+        let now = unsafe { bpf_ktime_get_ns() };
+        if now.saturating_sub(beat) > self.settings.heartbeat_stale_ns {
+            return Listener::Stale;
+        }
+        Listener::Alive
+    }
+}
+
+#[inline(always)]
+fn has_role(ifindex: u32, role: u32) -> bool {
+    maps::interface(ifindex).is_some_and(|interface| interface.role & role != 0)
+}
+
+/// Where the kernel would forward a packet of `flow` that came in on `ifindex`.
+#[inline(never)]
+fn route(ctx: &TcContext, flow: &Flow, ifindex: u32) -> Route {
+    let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
+    query.l4_protocol = 6;
+    query.sport = flow.sport;
+    query.dport = flow.dport;
+    query.ifindex = ifindex;
+    if flow.family == IPV4 {
+        query.family = 2;
+        query.__bindgen_anon_3.ipv4_src = flow.saddr[0];
+        query.__bindgen_anon_4.ipv4_dst = flow.daddr[0];
+    } else {
+        query.family = 10;
+        query.__bindgen_anon_3.ipv6_src = flow.saddr;
+        query.__bindgen_anon_4.ipv6_dst = flow.daddr;
+    }
+    let result = unsafe {
+        helpers::generated::bpf_fib_lookup(
+            ctx.as_ptr(),
+            &raw mut query,
+            const { size_of::<bpf_fib_lookup>() as i32 },
+            0,
+        )
+    };
+    const SUCCESS: c_long = BPF_FIB_LKUP_RET_SUCCESS as c_long;
+    const NO_NEIGH: c_long = BPF_FIB_LKUP_RET_NO_NEIGH as c_long;
+    const FRAG_NEEDED: c_long = BPF_FIB_LKUP_RET_FRAG_NEEDED as c_long;
+    const FWD_DISABLED: c_long = BPF_FIB_LKUP_RET_FWD_DISABLED as c_long;
+    match result {
+        SUCCESS | NO_NEIGH | FRAG_NEEDED => {
+            if has_role(query.ifindex, ROLE_WAN) {
+                Route::Wan
+            } else {
+                Route::Elsewhere
+            }
+        }
+        FWD_DISABLED => Route::ForwardingOff,
+        _ => Route::None,
+    }
+}
