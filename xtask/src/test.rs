@@ -17,6 +17,8 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("curl", "curl"),
 ];
 
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
 /// Unit tests, then integration tests. A missing privilege or program fails.
 pub(crate) fn test(args: &[String]) -> Result<()> {
     if !is_root()? {

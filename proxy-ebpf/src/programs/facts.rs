@@ -23,6 +23,9 @@ use super::{
     steer::Seen,
 };
 
+#[expect(clippy::cast_possible_truncation, reason = "64 bytes")]
+const FIB_LOOKUP_LEN: i32 = size_of::<bpf_fib_lookup>() as i32;
+
 impl Facts for Seen<'_> {
     #[inline(always)]
     fn arrived_on_lan(&self) -> bool {
@@ -99,12 +102,7 @@ fn route(ctx: &TcContext, flow: &Flow, ifindex: u32) -> Route {
         query.__bindgen_anon_4.ipv6_dst = flow.daddr;
     }
     let result = unsafe {
-        helpers::generated::bpf_fib_lookup(
-            ctx.as_ptr(),
-            &raw mut query,
-            const { size_of::<bpf_fib_lookup>() as i32 },
-            0,
-        )
+        helpers::generated::bpf_fib_lookup(ctx.as_ptr(), &raw mut query, FIB_LOOKUP_LEN, 0)
     };
     const SUCCESS: c_long = BPF_FIB_LKUP_RET_SUCCESS as c_long;
     const NO_NEIGH: c_long = BPF_FIB_LKUP_RET_NO_NEIGH as c_long;

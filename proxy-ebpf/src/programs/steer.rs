@@ -26,6 +26,9 @@ use super::{
 /// `PACKET_HOST` of `skb->pkt_type`: addressed to us at the link layer.
 const PACKET_HOST: u32 = 0;
 
+#[expect(clippy::cast_possible_truncation, reason = "44 bytes")]
+const TUNNEL_KEY_LEN: u32 = size_of::<bpf_tunnel_key>() as u32;
+
 #[classifier]
 pub(super) fn weir_steer(ctx: TcContext) -> i32 {
     steer(&ctx);
@@ -213,8 +216,7 @@ impl Seen<'_> {
     fn around_socket(&self) {
         count(Event::PacketAroundSocket);
         let mut key: bpf_tunnel_key = unsafe { core::mem::zeroed() };
-        let size = const { size_of::<bpf_tunnel_key>() as u32 };
-        unsafe { bpf_skb_set_tunnel_key(self.ctx.skb.skb, &raw mut key, size, 0) };
+        unsafe { bpf_skb_set_tunnel_key(self.ctx.skb.skb, &raw mut key, TUNNEL_KEY_LEN, 0) };
     }
 
     #[inline(always)]
