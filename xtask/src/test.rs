@@ -52,7 +52,32 @@ pub(crate) fn lint() -> Result<()> {
             "--workspace",
             "--all-targets",
         ])
-        .args(["--", "-D", "warnings"]))
+        .args(DENY_WARNINGS))?;
+    // As `proxy-userspace/build.rs` builds them, with everything that is compiled out otherwise.
+    run(cargo()
+        .args([
+            "clippy",
+            "--package",
+            "proxy-ebpf",
+            "--bin",
+            "weir-programs",
+            "--profile",
+            "bpf",
+        ])
+        .args([
+            "--features",
+            "programs,log",
+            "--target",
+            "bpfel-unknown-none",
+        ])
+        .args(["-Zbuild-std=core", "--target-dir"])
+        .arg(target_dir().join("bpf"))
+        .args(DENY_WARNINGS)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            "--cfg=bpf_target_arch=\"x86_64\"",
+        ))
 }
 
 fn test_programs() -> Result<PathBuf> {
