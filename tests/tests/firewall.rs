@@ -140,8 +140,8 @@ fn translation_on_the_wan_opens_the_valve() {
     let working = (0..60)
         .filter(|index| translated(&world, index % 4))
         .count();
-    // One in a hundred is the probe for recovery, and that one is lost here.
-    assert!(working >= 58, "only {working} of 60 connections worked");
+    // One in a hundred, at random, is the probe for recovery, and that one is lost here.
+    assert!(working > 50, "only {working} of 60 connections worked");
 }
 
 #[test]
