@@ -1,6 +1,6 @@
 //! `cargo xtask run`.
 
-use std::process::Command;
+use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -23,8 +23,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             weir().display()
         );
     }
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", weir().display()))?;
-    std::process::exit(status.code().unwrap_or(1));
+    // It takes this process over, so that Ctrl-C is its own business: it cleans up.
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot start {}", weir().display()))
 }
