@@ -25,10 +25,15 @@ use crate::{
     bypass::Store,
     config::Config,
     control::Server,
-    dataplane::Dataplane,
+    dataplane::{Dataplane, attach},
     fault::Fault,
     listener::{self, Family},
-    netconf::{self, delivery::DeliveryError, journal::Journal, links, netns, watch as network},
+    netconf::{
+        self,
+        delivery::{self, DeliveryError},
+        journal::Journal,
+        links, netns, watch as network,
+    },
     observe::{AccessLog, Stats},
     upstream::{Legs, Pending},
 };
@@ -71,6 +76,12 @@ async fn start_claimed(
     let config = &options.config;
     let handle = netconf::connect()?;
     let interfaces = resolve(config, &links::list(&handle).await?)?;
+    // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
+    // where its journal is lost.
+    for interface in interfaces.iter() {
+        attach::detach_all(&interface.name, interface.index.unwrap_or(0))?;
+    }
+    delivery::remove_all(&handle).await?;
     let plan = settings::plan(config);
     plan.check(&handle).await.map_err(|error| match error {
         in_use @ DeliveryError::InUse { .. } => Fault::HostCannot(in_use.to_string()).into(),
