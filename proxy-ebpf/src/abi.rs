@@ -38,6 +38,8 @@ pub mod map {
     pub const FLOWS: &str = "FLOWS";
     /// Per-CPU ARRAY of `u64`, indexed by [`Event`](crate::counter::Event).
     pub const EVENTS: &str = "EVENTS";
+    /// Per-CPU ARRAY of `u64`, indexed by [`delivery`](crate::counter::delivery).
+    pub const DELIVERIES: &str = "DELIVERIES";
     /// LRU HASH of [`Flow`](crate::key::Flow), client to origin: flows that go direct although
     /// a dying socket of ours has their four-tuple.
     pub const DIRECT_FLOWS: &str = "DIRECT_FLOWS";
@@ -59,3 +61,5 @@ pub const MAX_BYPASS: u32 = 1 << 20;
 pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
 /// Most watched ports.
 pub const MAX_PORTS: usize = 8;
+/// Most ports that are watched, or were when a connection may have begun.
+pub const MAX_FOLLOWED_PORTS: usize = 16;

@@ -1,38 +1,33 @@
 //! What the programs count besides flows by [`Reason`](crate::verdict::Reason).
 
+use crate::{abi::MAX_INTERFACES, key::IPV4};
+
 /// A slot of [`map::EVENTS`](crate::abi::map::EVENTS).
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// SYNs marked for local delivery that no socket had the tuple of: each of these must reach
-    /// `sk_lookup`, or something between TC and TCP eats them.
-    SynMarked = 0,
-    /// SYNs that `sk_lookup` gave to a listener of ours.
-    SynDelivered = 1,
     /// Packets that belong to a socket of ours, marked.
-    PacketSteered = 2,
+    PacketSteered = 0,
     /// Packets of watched ports that belong to no socket of ours, untouched (`mid-flow`).
-    PacketPassed = 3,
+    PacketPassed = 1,
     /// Packets of direct flows steered around a dying socket of ours with the same tuple.
-    PacketAroundSocket = 4,
+    PacketAroundSocket = 2,
     /// ICMP errors about a flow of ours, marked.
-    IcmpSteered = 5,
+    IcmpSteered = 3,
     /// Later fragments (`not-first-fragment`): no ports, untouched.
-    LaterFragment = 6,
+    LaterFragment = 4,
     /// Frames that end before their headers do, untouched.
-    Malformed = 7,
+    Malformed = 5,
     /// Handshakes completed by a SYN cookie, marked.
-    CookieSteered = 8,
+    CookieSteered = 6,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 7;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
-        Self::SynMarked,
-        Self::SynDelivered,
         Self::PacketSteered,
         Self::PacketPassed,
         Self::PacketAroundSocket,
@@ -46,8 +41,6 @@ impl Event {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::SynMarked => "syn-marked",
-            Self::SynDelivered => "syn-delivered",
             Self::PacketSteered => "packet-steered",
             Self::PacketPassed => "mid-flow",
             Self::PacketAroundSocket => "around-socket",
@@ -57,4 +50,27 @@ impl Event {
             Self::CookieSteered => "cookie-steered",
         }
     }
+}
+
+/// What the valve compares, for each LAN and family.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// SYNs marked for local delivery that no socket had the tuple of: each of these must reach
+    /// `sk_lookup`, or something between TC and TCP eats them.
+    Marked = 0,
+    /// SYNs that `sk_lookup` gave to a listener of ours.
+    Delivered = 1,
+}
+
+/// Number of slots of [`map::DELIVERIES`](crate::abi::map::DELIVERIES).
+pub const DELIVERIES: u32 = MAX_INTERFACES * 4;
+
+/// Slot of [`map::DELIVERIES`](crate::abi::map::DELIVERIES) for the interface with this
+/// [`slot`](crate::settings::Interface::slot).
+#[inline(always)]
+#[must_use]
+pub const fn delivery(interface: u32, family: u32, what: Delivery) -> u32 {
+    let family = if family == IPV4 { 0 } else { 2 };
+    (interface % MAX_INTERFACES) * 4 + family + what as u32
 }

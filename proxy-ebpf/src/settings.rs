@@ -1,9 +1,6 @@
 //! What the daemon tells the programs.
 
-use crate::{
-    abi::{ABI_VERSION, MAX_PORTS},
-    verdict::Reason,
-};
+use crate::abi::{MAX_FOLLOWED_PORTS, MAX_PORTS};
 
 /// Intercept by policy.
 pub const MODE_ENFORCE: u32 = 0;
@@ -20,15 +17,10 @@ pub const ROLE_LAN: u32 = 1;
 /// Origins are behind here.
 pub const ROLE_WAN: u32 = 2;
 
-/// Frames begin with an Ethernet header.
-pub const KIND_ETHERNET: u32 = 1;
-
 /// The one entry of [`map::SETTINGS`](crate::abi::map::SETTINGS). Written by the daemon alone.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// [`ABI_VERSION`] of the daemon that wrote this.
-    pub abi_version: u32,
     /// Bit that marks a packet for local delivery (`skb->mark`, host order).
     pub steer_mark: u32,
     /// [`MODE_ENFORCE`] or [`MODE_DRAIN`].
@@ -37,61 +29,64 @@ pub struct Settings {
     pub families: u32,
     /// Number of workers, 1 to [`MAX_WORKERS`](crate::abi::MAX_WORKERS).
     pub workers: u32,
-    /// While the valve is open: the [`Reason`] for it (`not-delivered`, `no-return-path`);
-    /// 0 while it is closed.
-    pub valve: u32,
-    /// While the valve is open, one SYN in so many is steered to see whether it works again.
+    /// While a valve is open, one SYN in so many is steered to see whether it works again.
     pub probe: u32,
     /// Not 0: at the connection limit, new flows go direct.
     pub overload: u32,
+    /// IPv4, IPv6: not 0 while origins do not answer our connections (`no-return-path`).
+    pub valve: [u32; 2],
     /// How old a worker's heartbeat may be, in nanoseconds.
     pub heartbeat_stale_ns: u64,
-    /// Watched ports, network order; 0 in unused places.
+    /// Ports whose SYNs are decided about, network order; 0 in unused places.
     pub ports: [u16; MAX_PORTS],
+    /// Ports whose other packets are looked up: [`ports`](Self::ports), and those that were
+    /// among them when a connection may have begun. Network order; 0 in unused places.
+    pub followed: [u16; MAX_FOLLOWED_PORTS],
 }
 
 impl Settings {
     /// Settings that intercept nothing: no port is watched.
     pub const IDLE: Self = Self {
-        abi_version: ABI_VERSION,
         steer_mark: 0,
         mode: MODE_DRAIN,
         families: 0,
         workers: 1,
-        valve: 0,
         probe: 0,
         overload: 0,
+        valve: [0; 2],
         heartbeat_stale_ns: 0,
         ports: [0; MAX_PORTS],
+        followed: [0; MAX_FOLLOWED_PORTS],
     };
 
-    /// Whether `port` (network order) is watched. Port 0 never is.
+    /// Whether a SYN to `port` (network order) is decided about. Port 0 never is.
     #[inline(always)]
     #[must_use]
     pub fn watches(&self, port: u16) -> bool {
-        port != 0
-            && (port == self.ports[0]
-                || port == self.ports[1]
-                || port == self.ports[2]
-                || port == self.ports[3]
-                || port == self.ports[4]
-                || port == self.ports[5]
-                || port == self.ports[6]
-                || port == self.ports[7])
+        is_among(port, &self.ports)
     }
 
-    /// Why the valve is open, if it is.
+    /// Whether packets to or from `port` (network order) may be of a flow of ours. Port 0's
+    /// never are.
     #[inline(always)]
     #[must_use]
-    pub fn valve_reason(&self) -> Option<Reason> {
-        if self.valve == 0 {
-            None
-        } else if self.valve == Reason::NoReturnPath as u32 {
-            Some(Reason::NoReturnPath)
-        } else {
-            Some(Reason::NotDelivered)
-        }
+    pub fn follows(&self, port: u16) -> bool {
+        is_among(port, &self.followed)
     }
+}
+
+/// Without a branch for each port: the verifier would follow every combination of them.
+#[inline(always)]
+fn is_among<const N: usize>(port: u16, ports: &[u16; N]) -> bool {
+    let mut found = 0;
+    let mut i = 0;
+    while i < N {
+        // The top bit of `difference - 1` is set exactly where the difference is 0.
+        let difference = (ports[i] ^ port) as u32;
+        found |= difference.wrapping_sub(1) >> 31;
+        i += 1;
+    }
+    found != 0 && port != 0
 }
 
 /// An entry of [`map::INTERFACES`](crate::abi::map::INTERFACES).
@@ -100,13 +95,18 @@ impl Settings {
 pub struct Interface {
     /// [`ROLE_LAN`] or [`ROLE_WAN`].
     pub role: u32,
-    /// [`KIND_ETHERNET`].
-    pub kind: u32,
+    /// Its place among the interfaces, 0 to
+    /// [`MAX_INTERFACES`](crate::abi::MAX_INTERFACES) − 1: see [`counter::delivery`].
+    ///
+    /// [`counter::delivery`]: crate::counter::delivery
+    pub slot: u32,
+    /// IPv4, IPv6: not 0 while SYNs from here do not reach the listener (`not-delivered`).
+    pub valve: [u32; 2],
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 8 * 4 + 8 + 2 * MAX_PORTS);
-    assert!(size_of::<Interface>() == 8);
+    assert!(size_of::<Settings>() == 6 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
+    assert!(size_of::<Interface>() == 16);
 };
 
 #[cfg(feature = "user")]
@@ -132,5 +132,8 @@ mod tests {
         assert!(settings.watches(80u16.to_be()));
         assert!(!settings.watches(81u16.to_be()));
         assert!(!settings.watches(0));
+        assert!(!settings.follows(80u16.to_be()));
+        settings.followed[15] = 80u16.to_be();
+        assert!(settings.follows(80u16.to_be()) && !settings.follows(0));
     }
 }

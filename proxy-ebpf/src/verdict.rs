@@ -134,6 +134,8 @@ pub trait Facts {
     fn bypassed_destination(&self, family: u32, address: &Address) -> bool;
     /// Whether `address` is bypassed as a client.
     fn bypassed_source(&self, family: u32, address: &Address) -> bool;
+    /// Why the valve for this LAN and family is open, if it is.
+    fn valve(&self, family: u32) -> Option<Reason>;
     /// Whether this SYN is the one in [`Settings::probe`] that is let through an open valve.
     fn is_probe(&self, one_in: u32) -> bool;
     /// The listener for the flow.
@@ -173,7 +175,7 @@ pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
     if facts.bypassed_source(flow.family, &flow.saddr) {
         return Reason::BypassSource;
     }
-    if let Some(reason) = settings.valve_reason()
+    if let Some(reason) = facts.valve(flow.family)
         && !facts.is_probe(settings.probe)
     {
         return reason;
@@ -223,6 +225,7 @@ mod tests {
         route: Route,
         bypassed_destination: bool,
         bypassed_source: bool,
+        valve: Option<Reason>,
         probe: bool,
         listener: Listener,
     }
@@ -234,6 +237,7 @@ mod tests {
         route: Route::Wan,
         bypassed_destination: false,
         bypassed_source: false,
+        valve: None,
         probe: false,
         listener: Listener::Alive,
     };
@@ -256,6 +260,9 @@ mod tests {
         }
         fn bypassed_source(&self, _: u32, _: &Address) -> bool {
             self.bypassed_source
+        }
+        fn valve(&self, _: u32) -> Option<Reason> {
+            self.valve
         }
         fn is_probe(&self, _: u32) -> bool {
             self.probe
@@ -307,6 +314,7 @@ mod tests {
             route: Route::Elsewhere,
             bypassed_destination: true,
             bypassed_source: true,
+            valve: None,
             probe: false,
             listener: Listener::None,
         };
@@ -339,27 +347,18 @@ mod tests {
             ..settings()
         };
         assert_eq!(decide(&draining, &f, &OPEN), Reason::Draining);
-        let open = Settings {
-            valve: Reason::NoReturnPath as u32,
-            ..settings()
-        };
-        assert_eq!(decide(&open, &f, &OPEN), Reason::NoReturnPath);
-        assert_eq!(
-            decide(
-                &open,
-                &f,
-                &World {
-                    probe: true,
-                    ..OPEN
-                }
-            ),
-            Reason::Intercepted
-        );
-        let open = Settings {
-            valve: Reason::NotDelivered as u32,
-            ..settings()
-        };
-        assert_eq!(decide(&open, &f, &OPEN), Reason::NotDelivered);
+        for reason in [Reason::NoReturnPath, Reason::NotDelivered] {
+            let open = World {
+                valve: Some(reason),
+                ..OPEN
+            };
+            assert_eq!(decide(&settings(), &f, &open), reason);
+            let probe = World {
+                probe: true,
+                ..open
+            };
+            assert_eq!(decide(&settings(), &f, &probe), Reason::Intercepted);
+        }
         let full = Settings {
             overload: 1,
             ..settings()

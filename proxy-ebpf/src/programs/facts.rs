@@ -14,7 +14,7 @@ use aya_ebpf::{
 use proxy_ebpf::{
     key::{Address, Flow, IPV4},
     settings::{ROLE_LAN, ROLE_WAN},
-    verdict::{Facts, Listener, Route},
+    verdict::{Facts, Listener, Reason, Route},
 };
 
 use super::{
@@ -55,6 +55,19 @@ impl Facts for Seen<'_> {
     #[inline(always)]
     fn bypassed_source(&self, family: u32, address: &Address) -> bool {
         maps::contains(&BYPASS_SRC, family, address)
+    }
+
+    #[inline(always)]
+    fn valve(&self, family: u32) -> Option<Reason> {
+        let place = if family == IPV4 { 0 } else { 1 };
+        let lan = maps::interface(self.ifindex());
+        if lan.is_some_and(|lan| lan.valve[place] != 0) {
+            Some(Reason::NotDelivered)
+        } else if self.settings.valve[place] != 0 {
+            Some(Reason::NoReturnPath)
+        } else {
+            None
+        }
     }
 
     #[inline(always)]

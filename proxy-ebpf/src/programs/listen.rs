@@ -8,12 +8,12 @@ use core::ptr;
 
 use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
 use proxy_ebpf::{
-    counter::Event,
+    counter::Delivery,
     key::{Address, Flow, IPV4, IPV6},
     settings::ROLE_LAN,
 };
 
-use super::maps::{self, LISTENERS, LOOKING, OWN_ADDRESSES, SETTINGS, count};
+use super::maps::{self, LISTENERS, LOOKING, OWN_ADDRESSES, SETTINGS};
 
 /// `SK_PASS`: the lookup goes on with the socket that was assigned, or as if we were not there.
 const SK_PASS: u32 = 1;
@@ -35,7 +35,7 @@ fn listen(ctx: &SkLookupContext) {
     // The local port alone is in host order.
     #[expect(clippy::cast_possible_truncation, reason = "a port, 16 bits in a u32")]
     let local_port = (lookup.local_port as u16).to_be();
-    if lookup.protocol != IPPROTO_TCP || !settings.watches(local_port) {
+    if lookup.protocol != IPPROTO_TCP || !settings.follows(local_port) {
         return;
     }
     let Some(interface) = maps::interface(lookup.ingress_ifindex) else {
@@ -53,7 +53,7 @@ fn listen(ctx: &SkLookupContext) {
         .is_ok();
     let looking = LOOKING.get(0).copied().unwrap_or(0) != 0;
     if assigned && !looking {
-        count(Event::SynDelivered);
+        maps::count_delivery(interface.slot, flow.family, Delivery::Delivered);
     }
 }
 

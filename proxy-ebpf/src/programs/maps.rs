@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use proxy_ebpf::{
     abi::{MAX_BYPASS, MAX_DIRECT_FLOWS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS},
-    counter::Event,
+    counter::{self, DELIVERIES as DELIVERY_SLOTS, Delivery, Event},
     key::{Address, AddressBits, Flow},
     packet::Segment,
     settings::{Interface, Settings},
@@ -34,7 +34,9 @@ pub(super) static FLOWS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Reason
 #[map]
 pub(super) static EVENTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Event::COUNT, 0);
 #[map]
-pub(super) static DIRECT_FLOWS: LruHashMap<Flow, u64> =
+pub(super) static DELIVERIES: PerCpuArray<u64> = PerCpuArray::with_max_entries(DELIVERY_SLOTS, 0);
+#[map]
+pub(super) static DIRECT_FLOWS: LruHashMap<Flow, u32> =
     LruHashMap::with_max_entries(MAX_DIRECT_FLOWS, 0);
 #[map]
 pub(super) static LOOKING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
@@ -77,6 +79,12 @@ pub(super) fn count_flow(reason: Reason) {
 #[inline(always)]
 pub(super) fn count(event: Event) {
     bump(&EVENTS, event as u32);
+}
+
+/// Counts a SYN of `family` from the LAN with this slot.
+#[inline(always)]
+pub(super) fn count_delivery(interface: u32, family: u32, what: Delivery) {
+    bump(&DELIVERIES, counter::delivery(interface, family, what));
 }
 
 #[inline(always)]

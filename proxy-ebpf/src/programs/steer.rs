@@ -6,12 +6,12 @@
 
 use aya_ebpf::{
     bindings::{bpf_tunnel_key, tcx_action_base::TCX_NEXT},
-    helpers::{bpf_ktime_get_ns, bpf_skb_set_tunnel_key},
+    helpers::bpf_skb_set_tunnel_key,
     macros::classifier,
     programs::TcContext,
 };
 use proxy_ebpf::{
-    counter::Event,
+    counter::{Delivery, Event},
     key::Flow,
     packet::{self, ETHERNET_LEN, Kind, Load, Segment},
     settings::Settings,
@@ -19,7 +19,7 @@ use proxy_ebpf::{
 };
 
 use super::{
-    maps::{DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
+    maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
 };
 
@@ -61,8 +61,7 @@ fn steer(ctx: &TcContext) {
         Kind::Malformed => return count(Event::Malformed),
         Kind::Other => return,
     }
-    let to_watched = settings.watches(segment.flow.dport);
-    if !to_watched && !settings.watches(segment.flow.sport) {
+    if !settings.follows(segment.flow.dport) && !settings.follows(segment.flow.sport) {
         return;
     }
     *reversed = segment.flow.reversed();
@@ -76,7 +75,7 @@ fn steer(ctx: &TcContext) {
         packet.icmp_error();
     } else if !segment.opens() {
         packet.following();
-    } else if to_watched {
+    } else if settings.watches(segment.flow.dport) {
         packet.opening();
     }
 }
@@ -103,8 +102,10 @@ impl Seen<'_> {
                 let _ = DIRECT_FLOWS.remove(flow);
                 // A SYN whose tuple has a socket already (a retransmission, a reused TIME_WAIT)
                 // is handled by that socket and says nothing about the way to the listener.
-                if !socket::find(self.ctx, flow).is_connection() {
-                    count(Event::SynMarked);
+                if !socket::find(self.ctx, flow).is_connection()
+                    && let Some(lan) = maps::interface(self.ifindex())
+                {
+                    maps::count_delivery(lan.slot, flow.family, Delivery::Marked);
                 }
                 self.mark();
             }
@@ -114,19 +115,25 @@ impl Seen<'_> {
             | Reason::LocalScope
             | Reason::FamilyOff
             | Reason::SelfLoop => {}
-            // The client may reuse a tuple that a socket of ours still has, mostly in TIME_WAIT.
-            // Left alone, early demux would give the packet to that socket, and `ip_forward`
-            // drops packets that have one.
-            _ => {
-                if socket::find(self.ctx, flow).is_connection()
-                    || socket::find(self.ctx, self.reversed).is_connection()
-                {
-                    let now = unsafe { bpf_ktime_get_ns() };
-                    let _ = DIRECT_FLOWS.insert(flow, now, 0);
-                    self.around_socket();
-                }
-            }
+            _ => self.opening_direct(),
         }
+    }
+
+    /// A SYN that goes direct. The client may reuse a tuple that a socket of ours still has,
+    /// mostly in TIME_WAIT. Left alone, early demux would give the packet to that socket, and
+    /// `ip_forward` drops packets that have one.
+    #[inline(always)]
+    fn opening_direct(&self) {
+        let flow = &self.segment.flow;
+        match socket::find(self.ctx, flow) {
+            // A retransmission: the connection has been intercepted, whatever policy says now.
+            Found::Connecting | Found::Live => return self.mark(),
+            Found::Dying => {}
+            _ if socket::find(self.ctx, self.reversed).is_connection() => {}
+            _ => return,
+        }
+        let _ = DIRECT_FLOWS.insert(flow, 1u32, 0);
+        self.around_socket();
     }
 
     /// Any other segment is ours exactly if a socket of ours has its four-tuple.

@@ -7,7 +7,10 @@ use ipnet::IpNet;
 use proxy_ebpf::settings::ROLE_LAN;
 
 use super::keeper::Keeper;
-use crate::netconf::{links::Link, own, watch::Change};
+use crate::netconf::{
+    links::{self, Link},
+    own,
+};
 
 /// An interface with a role.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub(super) struct Interface {
     pub(super) name: String,
     /// [`ROLE_LAN`] or [`ROLE_WAN`](proxy_ebpf::settings::ROLE_WAN).
     pub(super) role: u32,
+    /// Its place in the list.
+    pub(super) slot: u32,
     pub(super) kind: String,
     /// Its index while it is there and carries our program.
     pub(super) index: Option<u32>,
@@ -53,17 +58,13 @@ impl Interfaces {
 }
 
 impl Keeper {
-    /// Takes changes of the network in.
-    pub(super) async fn network_changed(&mut self, changes: Vec<Change>) {
-        let mut routes = false;
-        for change in changes {
-            match change {
-                Change::Routes => routes = true,
-                Change::LinkUp(link) => self.link_seen(&link),
-                Change::LinkGone(link) => self.link_gone(&link),
-            }
+    /// Brings everything up to date with the network as it is now.
+    pub(super) async fn network_changed(&mut self) {
+        match links::list(&self.handle).await {
+            Ok(links) => self.look_at_links(&links),
+            Err(error) => tracing::error!(%error, "interfaces may be out of date"),
         }
-        if routes && let Err(error) = self.refresh_own_addresses().await {
+        if let Err(error) = self.refresh_own_addresses().await {
             tracing::error!(
                 error = format!("{error:#}"),
                 "own addresses may be out of date"
@@ -74,57 +75,49 @@ impl Keeper {
     /// Brings the map of own addresses up to date with the routing tables.
     pub(super) async fn refresh_own_addresses(&mut self) -> Result<()> {
         let now = own::prefixes(&self.handle).await?;
-        let before = std::mem::take(&mut self.interfaces.own);
-        for prefix in now.difference(&before) {
+        let before = &mut self.interfaces.own;
+        for prefix in now.difference(&before.clone()) {
             self.dataplane.add_own(*prefix)?;
+            before.insert(*prefix);
         }
-        for prefix in before.difference(&now) {
-            self.dataplane.remove_own(*prefix)?;
+        for prefix in before.difference(&now).copied().collect::<Vec<_>>() {
+            self.dataplane.remove_own(prefix)?;
+            before.remove(&prefix);
         }
-        self.interfaces.own = now;
         Ok(())
     }
 
-    /// An interface of ours that was gone is back, with another index: attach again. Its rules
-    /// go by name and never went.
-    fn link_seen(&mut self, link: &Link) {
-        let found = self
-            .interfaces
-            .list
-            .iter_mut()
-            .find(|ours| ours.name == link.name);
-        let Some(interface) = found.filter(|ours| ours.index != Some(link.index)) else {
-            return;
-        };
-        if let Some(old) = interface.index.take() {
-            let _ = self.dataplane.forget(old);
-        }
-        match self
-            .dataplane
-            .attach(&link.name, link.index, interface.role)
-        {
-            Ok(()) => {
-                tracing::info!(interface = link.name, "attached again");
-                interface.index = Some(link.index);
+    fn look_at_links(&mut self, links: &[Link]) {
+        for interface in &mut self.interfaces.list {
+            let link = links
+                .iter()
+                .find(|link| link.name == interface.name && link.ethernet);
+            if interface.index == link.map(|link| link.index) {
+                continue;
             }
-            Err(error) => tracing::error!(interface = link.name, %error, "cannot attach again"),
+            if let Some(old) = interface.index.take()
+                && let Err(error) = self.dataplane.forget(old)
+            {
+                tracing::warn!(interface = interface.name, %error, "cannot forget it");
+            }
+            // Its rules go by name and never went.
+            let Some(link) = link else {
+                tracing::error!(
+                    interface = interface.name,
+                    "the interface is gone: nothing is intercepted on it until it is back"
+                );
+                continue;
+            };
+            match self
+                .dataplane
+                .attach(&link.name, link.index, interface.role, interface.slot)
+            {
+                Ok(()) => {
+                    tracing::info!(interface = link.name, "attached again");
+                    interface.index = Some(link.index);
+                }
+                Err(error) => tracing::error!(interface = link.name, %error, "cannot attach again"),
+            }
         }
-    }
-
-    fn link_gone(&mut self, link: &Link) {
-        let found = self
-            .interfaces
-            .list
-            .iter_mut()
-            .find(|ours| ours.index == Some(link.index));
-        let Some(interface) = found else { return };
-        interface.index = None;
-        if let Err(error) = self.dataplane.forget(link.index) {
-            tracing::warn!(interface = link.name, %error, "cannot forget it");
-        }
-        tracing::error!(
-            interface = link.name,
-            "the interface is gone: nothing is intercepted on it until it is back"
-        );
     }
 }

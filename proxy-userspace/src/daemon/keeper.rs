@@ -1,13 +1,16 @@
 //! The single writer of kernel state: every edit, event and tick passes here, one at a time.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
-use proxy_ebpf::{counter::Event, verdict::Reason};
+use proxy_ebpf::settings::Settings;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
-    time::{Interval, MissedTickBehavior, interval},
+    sync::{Notify, mpsc, watch},
+    time::{Interval, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
@@ -16,21 +19,21 @@ use super::{
     interfaces::Interfaces,
     settings::{self, Lasting},
     status, stop,
-    valve::{Sample, Valve},
+    valves::Valves,
     worker::Worker,
 };
 use crate::{
     bypass::{Set, Store},
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
-    netconf::{Handle, delivery::Plan, journal::Journal, watch::Change},
+    netconf::{Handle, delivery::Plan, journal::Journal},
     session::Shared,
 };
 
 /// How often counters are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Changes of the network come in bursts; they are taken in together.
+/// How long changes of the network are let settle.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// The daemon's state.
@@ -47,9 +50,9 @@ pub(super) struct Keeper {
     pub(super) workers: u32,
     pub(super) journal: Journal,
     pub(super) lasting: Lasting,
-    pub(super) shared: Option<watch::Sender<std::sync::Arc<Shared>>>,
+    pub(super) shared: Option<watch::Sender<Arc<Shared>>>,
     pub(super) listen: Option<ListenLink>,
-    pub(super) valve: Valve,
+    pub(super) valves: Valves,
     /// The limit in force.
     pub(super) connections: usize,
     pub(super) started: Instant,
@@ -66,7 +69,7 @@ pub(super) struct Running {
 /// What the keeper reacts to.
 pub(super) struct Inputs {
     calls: mpsc::Receiver<Call>,
-    changes: mpsc::Receiver<Change>,
+    changed: Arc<Notify>,
     ticks: Interval,
     signals: Signals,
     _server: Server,
@@ -95,7 +98,7 @@ impl Signals {
 impl Inputs {
     pub(super) fn new(
         calls: mpsc::Receiver<Call>,
-        changes: mpsc::Receiver<Change>,
+        changed: Arc<Notify>,
         server: Server,
         signals: Signals,
     ) -> Self {
@@ -103,7 +106,7 @@ impl Inputs {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             calls,
-            changes,
+            changed,
             ticks,
             signals,
             _server: server,
@@ -138,14 +141,12 @@ impl Keeper {
                 let _ = reply.send(self.answer(request));
                 return !stop;
             }
-            Some(change) = inputs.changes.recv() => {
-                let mut changes = vec![change];
-                tokio::time::sleep(SETTLE).await;
-                while let Ok(change) = inputs.changes.try_recv() {
-                    changes.push(change);
-                }
-                self.network_changed(changes).await;
+            () = inputs.changed.notified() => {
+                // Changes come in bursts; they are taken in together.
+                sleep(SETTLE).await;
+                self.network_changed().await;
             }
+            () = self.lasting.pressure.notified() => self.tick(),
             _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => tracing::info!("configuration reloaded"),
                 Err(error) => tracing::error!(
@@ -204,28 +205,35 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
+        let now = *self.dataplane.settings();
+        let kernel = settings::kernel(&new, &self.families, self.workers);
+        let Some(kernel) = settings::keep_following(kernel, &now) else {
+            anyhow::bail!(
+                "connections to too many different ports may be under way, restart for it: \
+                 intercept.ports"
+            );
+        };
         if old.log.access != new.log.access {
             self.lasting.log.redirect(&settings::sink(&new))?;
         }
-        let mut kernel = settings::kernel(&new, &self.families, self.workers);
-        let now = self.dataplane.settings();
-        (kernel.valve, kernel.overload) = (now.valve, now.overload);
-        self.dataplane.set_settings(kernel)?;
+        self.dataplane.set_settings(Settings {
+            overload: now.overload,
+            ..kernel
+        })?;
         self.connections = super::preflight::connection_limit(new.limits.connections);
         if let Some(shared) = &self.shared {
             shared.send_replace(self.lasting.shared(&new, self.connections));
         }
         self.options.config = new;
+        self.close_valves();
         Ok(())
     }
 
     fn tick(&mut self) {
+        self.look_at_valves();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
-        if self.options.config.valve.enabled {
-            self.look_at_valve();
-            settings.valve = self.valve.reason().map_or(0, |reason| reason as u32);
-        }
+        settings.valve = self.valves.of_origins();
         if settings != *self.dataplane.settings()
             && let Err(error) = self.dataplane.set_settings(settings)
         {
@@ -240,10 +248,10 @@ impl Keeper {
         let overloaded = if already {
             active > limit * 3 / 4
         } else {
-            active >= limit * 7 / 8
+            active >= settings::pressure(self.connections)
         };
         if overloaded != already {
-            tracing::warn!(
+            tracing::debug!(
                 active,
                 limit,
                 overloaded,
@@ -251,47 +259,5 @@ impl Keeper {
             );
         }
         overloaded
-    }
-
-    fn look_at_valve(&mut self) {
-        let Ok(counters) = self.dataplane.counters() else {
-            return;
-        };
-        let pending = &self.lasting.pending;
-        let sample = Sample {
-            marked: counters.event(Event::SynMarked),
-            delivered: counters.event(Event::SynDelivered),
-            silent_origins: pending.silent_origins(self.options.config.valve.window),
-            answered: self
-                .valve
-                .opened()
-                .is_some_and(|then| pending.answered_since(then)),
-        };
-        if !self.valve.look(Instant::now(), sample) {
-            return;
-        }
-        match self.valve.reason() {
-            Some(reason) => {
-                tracing::error!(
-                    reason = reason.as_str(),
-                    "valve opened: {}; new flows go direct, one in {} is tried",
-                    advice(reason),
-                    self.options.config.valve.probe
-                );
-                if reason == Reason::NoReturnPath {
-                    self.lasting.valve.send_modify(|times| *times += 1);
-                }
-            }
-            None => tracing::warn!("valve closed: intercepting again"),
-        }
-    }
-}
-
-fn advice(reason: Reason) -> &'static str {
-    if reason == Reason::NoReturnPath {
-        "no origin answers our connections (NAT on the WAN, or answers take another way)"
-    } else {
-        "intercepted SYNs do not reach the listener (does the firewall's INPUT chain drop TCP to \
-         the watched ports from the LAN?)"
     }
 }

@@ -11,6 +11,7 @@ mod status;
 mod stop;
 mod undo;
 mod valve;
+mod valves;
 mod worker;
 
 use std::path::PathBuf;

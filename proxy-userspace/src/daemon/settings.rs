@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use proxy_ebpf::{
-    abi::{ABI_VERSION, MAX_PORTS, MAX_WORKERS},
+    abi::{MAX_PORTS, MAX_WORKERS},
     settings::{FAMILY_IPV4, FAMILY_IPV6, MODE_ENFORCE, Settings},
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -22,13 +22,15 @@ const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
 
 /// What the programs are told while everything is well.
 pub(super) fn kernel(config: &Config, families: &[u8], workers: u32) -> Settings {
-    let mut ports = [0; MAX_PORTS];
-    for (slot, port) in ports.iter_mut().zip(&config.intercept.ports) {
+    let mut settings = Settings::IDLE;
+    for (slot, port) in settings.ports.iter_mut().zip(&config.intercept.ports) {
         *slot = port.to_be();
     }
-    let mut bits = 0;
+    for (slot, port) in settings.followed.iter_mut().zip(settings.ports) {
+        *slot = port;
+    }
     for family in families {
-        bits |= if *family == 4 {
+        settings.families |= if *family == 4 {
             FAMILY_IPV4
         } else {
             FAMILY_IPV6
@@ -36,17 +38,24 @@ pub(super) fn kernel(config: &Config, families: &[u8], workers: u32) -> Settings
     }
     let stale = config.intercept.heartbeat_stale.as_nanos();
     Settings {
-        abi_version: ABI_VERSION,
         steer_mark: config.host.steer_mark,
         mode: MODE_ENFORCE,
-        families: bits,
         workers,
-        valve: 0,
         probe: config.valve.probe,
-        overload: 0,
         heartbeat_stale_ns: u64::try_from(stale).unwrap_or(u64::MAX),
-        ports,
+        ..settings
     }
+}
+
+/// Follows the ports of `before` as well: connections to them may be under way. `None` if there
+/// are too many by now.
+pub(super) fn keep_following(mut settings: Settings, before: &Settings) -> Option<Settings> {
+    for port in before.followed.into_iter().filter(|port| *port != 0) {
+        if !settings.follows(port) {
+            *settings.followed.iter_mut().find(|slot| **slot == 0)? = port;
+        }
+    }
+    Some(settings)
 }
 
 /// Which table and marks.
@@ -79,13 +88,19 @@ pub(super) fn sink(config: &Config) -> Sink {
     }
 }
 
+/// Client connections from which on new flows go direct.
+pub(super) fn pressure(connections: usize) -> u64 {
+    (connections as u64 * 7 / 8).max(1)
+}
+
 /// What outlives a reload.
 pub(super) struct Lasting {
     pub(super) stats: Arc<Stats>,
     pub(super) log: AccessLog,
     pub(super) drain: CancellationToken,
     pub(super) cut: CancellationToken,
-    pub(super) valve: watch::Sender<u64>,
+    pub(super) valve: watch::Sender<[u64; 2]>,
+    pub(super) pressure: Arc<Notify>,
     pub(super) pending: Arc<Pending>,
     pub(super) legs: Arc<Legs>,
 }
@@ -95,6 +110,8 @@ impl Lasting {
     pub(super) fn shared(&self, config: &Config, connections: usize) -> Arc<Shared> {
         Arc::new(Shared {
             connections,
+            relief: pressure(connections),
+            pressure: Arc::clone(&self.pressure),
             limits: HeadLimits {
                 head_bytes: config.limits.head,
                 fields: config.limits.fields,
@@ -115,5 +132,28 @@ impl Lasting {
             cut: self.cut.clone(),
             valve: self.valve.subscribe(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_that_were_watched_are_followed_on() {
+        let with = |ports: &[u16]| {
+            let mut config = Config::default();
+            config.intercept.ports = ports.to_vec();
+            kernel(&config, &[4, 6], 1)
+        };
+        let before = with(&[80, 8000]);
+        let after = keep_following(with(&[81]), &before).unwrap();
+        assert!(after.watches(81u16.to_be()) && !after.watches(80u16.to_be()));
+        for port in [80u16, 81, 8000] {
+            assert!(after.follows(port.to_be()));
+        }
+        let full = with(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        let full = keep_following(full, &with(&[11, 12, 13, 14, 15, 16, 17, 18])).unwrap();
+        assert!(keep_following(with(&[21]), &full).is_none());
     }
 }

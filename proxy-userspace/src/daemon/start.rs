@@ -7,7 +7,7 @@ use proxy_ebpf::{
     abi::{MAX_BYPASS, MAX_WORKERS},
     settings::{ROLE_LAN, ROLE_WAN},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     preflight,
     settings::{self, Lasting},
     undo,
-    valve::Valve,
+    valves::Valves,
     worker::{Assignment, Worker},
 };
 use crate::{
@@ -115,11 +115,12 @@ async fn start_claimed(
             log,
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
-            valve: watch::Sender::new(0),
+            valve: watch::Sender::new([0; 2]),
+            pressure: Arc::new(Notify::new()),
             pending: Arc::new(Pending::default()),
             legs: Arc::new(Legs::new(config.spoof.ports.clone())),
         },
-        valve: Valve::new(config.valve.window),
+        valves: Valves::new(interfaces.iter().count()),
         started: Instant::now(),
         shared: None,
         listen: None,
@@ -159,8 +160,8 @@ async fn begin(
     listeners: Vec<Vec<TcpListener>>,
     signals: Signals,
 ) -> Result<(Inputs, Vec<Worker>)> {
-    let (changes, change_inputs) = mpsc::channel(256);
-    network::spawn(changes)?;
+    let changed = Arc::new(Notify::new());
+    network::spawn(Arc::clone(&changed))?;
     keeper.refresh_own_addresses().await?;
     keeper
         .plan
@@ -193,20 +194,16 @@ async fn begin(
     keeper.dataplane.set_settings(settings)?;
     keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
     for interface in keeper.interfaces.iter() {
-        keeper.dataplane.attach(
-            &interface.name,
-            interface.index.unwrap_or(0),
-            interface.role,
-        )?;
+        let index = interface.index.unwrap_or(0);
+        keeper
+            .dataplane
+            .attach(&interface.name, index, interface.role, interface.slot)?;
     }
 
     let (calls, call_inputs) = mpsc::channel(16);
     let server = Server::start(claim.run_dir(), calls)
         .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
-    Ok((
-        Inputs::new(call_inputs, change_inputs, server, signals),
-        workers,
-    ))
+    Ok((Inputs::new(call_inputs, changed, server, signals), workers))
 }
 
 /// A worker's listeners of all families, each in its slot.
@@ -238,7 +235,7 @@ fn resolve(config: &Config, links: &[links::Link]) -> Result<Interfaces, Fault> 
     let lan = config.intercept.lan.iter().map(|name| (name, ROLE_LAN));
     let wan = config.intercept.wan.iter().map(|name| (name, ROLE_WAN));
     let mut interfaces = Vec::new();
-    for (name, role) in lan.chain(wan) {
+    for (slot, (name, role)) in (0..).zip(lan.chain(wan)) {
         let Some(link) = links.iter().find(|link| link.name == *name) else {
             let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
             return Err(Fault::Usage(format!(
@@ -256,6 +253,7 @@ fn resolve(config: &Config, links: &[links::Link]) -> Result<Interfaces, Fault> 
         interfaces.push(Interface {
             name: name.clone(),
             role,
+            slot,
             kind: link.kind.clone(),
             index: Some(link.index),
         });

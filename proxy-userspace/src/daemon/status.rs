@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use proxy_ebpf::{counter::Event, verdict::Reason};
+use proxy_ebpf::{counter::Event, settings::MODE_DRAIN, verdict::Reason};
 use serde_json::{Map, Value, json};
 
 use super::keeper::Keeper;
@@ -66,13 +66,15 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         })
         .collect();
     let stats = keeper.lasting.stats.snapshot();
+    let valves = keeper.open_valves();
     Ok(json!({
         "instance": keeper.options.instance,
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptime_s": keeper.started.elapsed().as_secs(),
-        "mode": "enforce",
-        "valve": keeper.valve.reason().map(Reason::as_str),
+        "mode": if keeper.dataplane.settings().mode == MODE_DRAIN { "draining" } else { "enforce" },
+        "valve": valves.first().map(|valve| &valve["reason"]),
+        "valves": valves,
         "interfaces": interfaces,
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,

@@ -157,10 +157,14 @@ impl Acceptor {
             shared.stats.ended(Reason::OwnListener);
             return;
         }
-        if shared.stats.active() >= shared.connections as u64 {
+        let active = shared.stats.active();
+        if active >= shared.connections as u64 {
             shared.stats.ended(Reason::Overload);
             session::reset(&accepted);
             return;
+        }
+        if active + 1 >= shared.relief {
+            shared.pressure.notify_one();
         }
         self.sessions.spawn_local(session::serve(accepted, shared));
     }

@@ -8,7 +8,7 @@ use std::{
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
 use proxy_ebpf::{
     abi::{self, map},
-    settings::{Interface, KIND_ETHERNET},
+    settings::Interface,
 };
 use thiserror::Error;
 
@@ -34,8 +34,14 @@ impl Dataplane {
     /// # Errors
     ///
     /// If the map or the interface refuses.
-    pub fn attach(&mut self, name: &str, index: u32, role: u32) -> Result<(), DataplaneError> {
-        self.set_role(index, role)?;
+    pub fn attach(
+        &mut self,
+        name: &str,
+        index: u32,
+        role: u32,
+        slot: u32,
+    ) -> Result<(), DataplaneError> {
+        self.set_role(index, role, slot, [0; 2])?;
         let program = self.steer_fd()?;
         sys::bpf::attach_tcx_ingress(program.as_fd(), index).map_err(|error| {
             let remedy = match error.raw_os_error() {
@@ -60,11 +66,19 @@ impl Dataplane {
         }
     }
 
-    fn set_role(&mut self, index: u32, role: u32) -> Result<(), DataplaneError> {
-        let interface = Interface {
-            role,
-            kind: KIND_ETHERNET,
-        };
+    /// Gives an interface its role, its slot, and the state of its valves (IPv4, IPv6).
+    ///
+    /// # Errors
+    ///
+    /// If the map refuses.
+    pub fn set_role(
+        &mut self,
+        index: u32,
+        role: u32,
+        slot: u32,
+        valve: [u32; 2],
+    ) -> Result<(), DataplaneError> {
+        let interface = Interface { role, slot, valve };
         self.interfaces
             .insert(index, interface, 0)
             .map_err(writing(map::INTERFACES))

@@ -1,7 +1,11 @@
 //! Reading what the programs count.
 
 use aya::maps::{MapData, PerCpuArray};
-use proxy_ebpf::{abi::map, counter::Event, verdict::Reason};
+use proxy_ebpf::{
+    abi::map,
+    counter::{self, Delivery, Event},
+    verdict::Reason,
+};
 
 use super::{Dataplane, DataplaneError, reading};
 
@@ -27,6 +31,18 @@ impl Counters {
 }
 
 impl Dataplane {
+    /// How many SYNs of `family` ([`IPV4`](proxy_ebpf::key::IPV4) or
+    /// [`IPV6`](proxy_ebpf::key::IPV6)) from the interface with this slot were marked, or
+    /// delivered.
+    ///
+    /// # Errors
+    ///
+    /// If the map cannot be read.
+    pub fn delivery(&self, slot: u32, family: u32, what: Delivery) -> Result<u64, DataplaneError> {
+        let slot = counter::delivery(slot, family, what);
+        total(&self.deliveries, slot, map::DELIVERIES)
+    }
+
     /// Reads all counters.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ pub struct Dataplane {
     bypass_sources: LpmTrie<MapData, AddressBits, u32>,
     flows: PerCpuArray<MapData, u64>,
     events: PerCpuArray<MapData, u64>,
+    deliveries: PerCpuArray<MapData, u64>,
 }
 
 impl Dataplane {
@@ -110,6 +111,9 @@ impl Dataplane {
             flows: take(&mut ebpf, map::FLOWS)?
                 .try_into()
                 .map_err(opening(map::FLOWS))?,
+            deliveries: take(&mut ebpf, map::DELIVERIES)?
+                .try_into()
+                .map_err(opening(map::DELIVERIES))?,
             events: take(&mut ebpf, map::EVENTS)?
                 .try_into()
                 .map_err(opening(map::EVENTS))?,

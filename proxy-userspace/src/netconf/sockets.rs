@@ -42,7 +42,7 @@ pub enum Which {
     All,
 }
 
-/// Ends the TCP sockets of this network namespace whose mark has the bits `mark`, and returns
+/// Ends the TCP sockets of this network namespace whose mark is `mark`, and returns
 /// how many there were.
 ///
 /// # Errors
@@ -181,8 +181,9 @@ fn inet_diag_req(family: u8, states: u32, id: &SocketId) -> Vec<u8> {
     request
 }
 
-/// An attribute with one instruction: accept where `mark & bits == bits`, else refuse.
-fn mark_filter(bits: u32) -> [u8; 16] {
+/// An attribute with one instruction: accept where the mark is this one, else refuse. Sockets
+/// of others may have more bits than ours.
+fn mark_filter(mark: u32) -> [u8; 16] {
     let mut attribute = [0; 16];
     attribute[0..2].copy_from_slice(&16u16.to_ne_bytes());
     attribute[2..4].copy_from_slice(&INET_DIAG_REQ_BYTECODE.to_ne_bytes());
@@ -191,8 +192,8 @@ fn mark_filter(bits: u32) -> [u8; 16] {
     attribute[4] = INET_DIAG_BC_MARK_COND;
     attribute[5] = 12;
     attribute[6..8].copy_from_slice(&16u16.to_ne_bytes());
-    attribute[8..12].copy_from_slice(&bits.to_ne_bytes());
-    attribute[12..16].copy_from_slice(&bits.to_ne_bytes());
+    attribute[8..12].copy_from_slice(&mark.to_ne_bytes());
+    attribute[12..16].copy_from_slice(&u32::MAX.to_ne_bytes());
     attribute
 }
 

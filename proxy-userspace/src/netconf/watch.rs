@@ -1,32 +1,25 @@
 //! Changes of the host's network that concern us, as they happen.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use netlink_packet_core::NetlinkPayload;
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::{RouteNetlinkMessage, route::RouteType};
 use rtnetlink::MulticastGroup;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
-use super::{NetlinkError, links::Link};
+use super::NetlinkError;
 
-/// What changed.
-#[derive(Debug)]
-pub enum Change {
-    /// A route came or went: own addresses may have changed.
-    Routes,
-    /// An interface appeared, or something about it changed.
-    LinkUp(Link),
-    /// An interface is gone.
-    LinkGone(Link),
-}
-
-/// Reports changes from now on to `changes`, from a task on the current runtime, in the network
-/// namespace of the calling thread. When the receiver cannot keep up, changes are dropped; a
-/// full queue already says that something changed.
+/// Wakes `changed` whenever an interface or a route of type local has come, gone or changed,
+/// from a task on the current runtime, in the network namespace of the calling thread.
+///
+/// It does not say what: whoever is woken looks at the whole, and so misses nothing where the
+/// kernel had to drop messages. Other routes do not wake it; a router may have a million.
 ///
 /// # Errors
 ///
 /// If the netlink socket cannot be opened.
-pub fn spawn(changes: mpsc::Sender<Change>) -> Result<(), NetlinkError> {
+pub fn spawn(changed: Arc<Notify>) -> Result<(), NetlinkError> {
     let groups = [
         MulticastGroup::Link,
         MulticastGroup::Ipv4Route,
@@ -39,23 +32,15 @@ pub fn spawn(changes: mpsc::Sender<Change>) -> Result<(), NetlinkError> {
         // The connection ends when its last handle does.
         let _handle = handle;
         while let Some((message, _)) = messages.next().await {
-            let NetlinkPayload::InnerMessage(message) = message.payload else {
-                continue;
+            let concerns_us = match message.payload {
+                NetlinkPayload::InnerMessage(
+                    RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
+                ) => route.header.kind == RouteType::Local,
+                // Links, and the kernel's word that it had to drop messages.
+                _ => true,
             };
-            let change = match message {
-                RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => {
-                    Some(Change::Routes)
-                }
-                RouteNetlinkMessage::NewLink(link) => Link::from_message(&link).map(Change::LinkUp),
-                RouteNetlinkMessage::DelLink(link) => {
-                    Link::from_message(&link).map(Change::LinkGone)
-                }
-                _ => None,
-            };
-            if let Some(change) = change
-                && let Err(mpsc::error::TrySendError::Closed(_)) = changes.try_send(change)
-            {
-                return;
+            if concerns_us {
+                changed.notify_one();
             }
         }
     });

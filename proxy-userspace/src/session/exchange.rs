@@ -72,17 +72,17 @@ impl Session {
                 (After::Close, Reason::BadResponse)
             }
             Outcome::BadResponse => (After::Reset, Reason::BadResponse),
-            Outcome::BadRequest if transaction.status.is_none() => {
+            Outcome::BadRequest { can_answer: true } => {
                 self.answer(400, Reason::BadRequest, true, &mut transaction)
                     .await;
                 (After::Close, Reason::BadRequest)
             }
-            Outcome::BadRequest => (After::Reset, Reason::BadRequest),
+            Outcome::BadRequest { .. } => (After::Reset, Reason::BadRequest),
             Outcome::Stalled => (After::Reset, Reason::IdleTimeout),
             Outcome::Cut => (After::Reset, Reason::Draining),
         };
         transaction.end(&self.shared, reason);
-        if let (After::Close, Outcome::BadRequest | Outcome::BadResponse, Some(origin)) =
+        if let (After::Close, Outcome::BadRequest { .. } | Outcome::BadResponse, Some(origin)) =
             (&after, &outcome, &self.origin)
         {
             // It must not take what it has for a whole message.
@@ -133,7 +133,11 @@ impl Session {
                     request_failed = true;
                     match failed {
                         Broken::Source => return Outcome::ClientGone,
-                        Broken::Malformed => return Outcome::BadRequest,
+                        Broken::Malformed => {
+                            let begun = progress.status.get().is_some();
+                            let can_answer = !begun && !progress.within_interim.get();
+                            return Outcome::BadRequest { can_answer };
+                        }
                         // The origin takes no more; it may have answered all the same. Or the
                         // client ended its stream early: the origin sees that and decides.
                         Broken::Sink | Broken::Truncated => {}
@@ -148,15 +152,20 @@ impl Session {
                 let draining = self.shared.drain.is_cancelled();
                 let mut persistent = persistent && head.persistent && !draining && !request_failed;
                 if persistent && !progress.request_sent.get() {
-                    // An early final response: the rest of the request's body comes first.
-                    persistent = tokio::select! {
-                        _ = &mut request => false,
-                        () = progress.sent.notified() => true,
-                        () = activity.stalled() => false,
-                    };
+                    // An early final response: the rest of the request's body comes first. Where
+                    // the client waits for a 100 it may not send it at all (RFC 9110 §10.1.1),
+                    // and what it sends next could be read in two ways.
+                    persistent = !head.expects_continue
+                        && tokio::select! {
+                            _ = &mut request => false,
+                            () = progress.sent.notified() => true,
+                            () = activity.stalled() => false,
+                        };
                 }
                 Outcome::Complete { persistent }
             }
+            // What is still to come of the request's body would be read as the tunnel's bytes.
+            Outcome::Tunnel if !progress.request_sent.get() => Outcome::BadResponse,
             other => other,
         }
     }
@@ -172,7 +181,10 @@ pub(super) enum Outcome {
     OriginReset,
     Truncated,
     BadResponse,
-    BadRequest,
+    BadRequest {
+        /// Nothing of a response has been sent.
+        can_answer: bool,
+    },
     Stalled,
     /// The drain's deadline.
     Cut,
@@ -186,5 +198,7 @@ pub(super) struct Progress {
     pub(super) bytes_out: Cell<u64>,
     pub(super) request_sent: Cell<bool>,
     pub(super) sent: tokio::sync::Notify,
+    /// In the middle of an interim response's head.
+    pub(super) within_interim: Cell<bool>,
     pub(super) client_done: Cell<bool>,
 }

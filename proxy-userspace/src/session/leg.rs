@@ -38,28 +38,18 @@ impl Leg {
     }
 
     /// Reads more into the buffer. 0 is the end of the stream. Cancel-safe.
-    ///
-    /// Nothing is allocated before there is something to read: an idle pair costs no buffers.
     pub(super) async fn fill(&mut self) -> io::Result<usize> {
-        loop {
-            self.stream.readable().await?;
-            self.buffer.reserve(HEAD_READ);
-            match self.stream.try_read_buf(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.release(),
-                read => return read,
-            }
-        }
+        read(&self.stream, &mut self.buffer, HEAD_READ).await
     }
 
     /// Gives an empty buffer's memory back.
     pub(super) fn release(&mut self) {
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
+        release(&mut self.buffer);
     }
 
+    /// Writes an answer of our own. A client that does not take it is not waited for.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        timeout(LINGER, self.stream.write_all(bytes)).await?
     }
 
     /// Ends the stream in an orderly way: FIN, then whatever still comes is read and dropped.
@@ -79,6 +69,31 @@ impl Leg {
     /// Dropping the connection from now on sends a reset.
     pub(super) fn reset_on_close(&self) {
         reset_on_close(&self.stream);
+    }
+}
+
+/// Reads up to `size` bytes more into `buffer`. 0 is the end of the stream. Cancel-safe.
+///
+/// Space is made when there is something to read, and an empty buffer's is given back until
+/// then: whoever waits, for a request or in a tunnel, holds none.
+pub(super) async fn read(
+    stream: &TcpStream,
+    buffer: &mut BytesMut,
+    size: usize,
+) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        buffer.reserve(size);
+        match stream.try_read_buf(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => release(buffer),
+            read => return read,
+        }
+    }
+}
+
+fn release(buffer: &mut BytesMut) {
+    if buffer.is_empty() {
+        *buffer = BytesMut::new();
     }
 }
 

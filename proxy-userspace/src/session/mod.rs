@@ -12,7 +12,7 @@ mod tunnel;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -35,6 +35,10 @@ use crate::{
 pub struct Shared {
     /// Client connections of all workers together; beyond it new ones are reset.
     pub connections: usize,
+    /// At so many connections, [`pressure`](Self::pressure) is told.
+    pub relief: u64,
+    /// Woken when connections become many: new flows should go direct before any must be reset.
+    pub pressure: Arc<Notify>,
     /// Bounds of a head.
     pub limits: HeadLimits,
     /// From a head's first byte to its last.
@@ -53,8 +57,8 @@ pub struct Shared {
     pub drain: CancellationToken,
     /// Cancelled at the end of the drain: what is still under way is cut.
     pub cut: CancellationToken,
-    /// Grows each time the valve opens because origins do not answer.
-    pub valve: watch::Receiver<u64>,
+    /// IPv4, IPv6: grows each time the valve opens because origins do not answer.
+    pub valve: watch::Receiver<[u64; 2]>,
 }
 
 /// Serves an intercepted connection to its end.
@@ -147,8 +151,9 @@ impl Session {
         let mut answer = Vec::with_capacity(256);
         http::answer(status, reason, body, &mut answer);
         transaction.status = Some(status);
-        if self.client.write(&answer).await.is_ok() {
-            transaction.bytes_out += answer.len() as u64;
+        match self.client.write(&answer).await {
+            Ok(()) => transaction.bytes_out += answer.len() as u64,
+            Err(_) => self.client.reset_on_close(),
         }
     }
 
@@ -157,12 +162,11 @@ impl Session {
         if self.origin.is_some() {
             return Ok(());
         }
-        let mut valve = self.shared.valve.clone();
-        valve.mark_unchanged();
+        let opened = valve_opens(self.shared.valve.clone(), self.to);
         let upstream = &self.shared.upstream;
         let connected = tokio::select! {
             connected = upstream.connect(self.from, self.to) => connected,
-            Ok(()) = valve.changed() => return Err(Unconnected::ValveOpened),
+            () = opened => return Err(Unconnected::ValveOpened),
         };
         match connected {
             Ok((stream, spoofed)) => {
@@ -200,6 +204,18 @@ impl Session {
             self.origin.as_ref().map(|origin| origin.spoofed),
         )
     }
+}
+
+/// Returns when the valve of the origin's family opens.
+async fn valve_opens(mut valve: watch::Receiver<[u64; 2]>, origin: OriginAddr) {
+    let place = usize::from(origin.0.is_ipv6());
+    let times = valve.borrow_and_update()[place];
+    while valve.changed().await.is_ok() {
+        if valve.borrow_and_update()[place] != times {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Why there is no origin to talk to.

@@ -1,9 +1,11 @@
 //! Waiting for the next request of a connection.
 
-use bytes::{Buf as _, Bytes};
-use tokio::time::{Instant, sleep_until};
+use std::time::Duration;
 
-use super::Session;
+use bytes::{Buf as _, Bytes};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Session, Shared};
 use crate::{
     http::{HeadScanner, Refusal, RequestHead, Start, classify, parse_request_from},
     reason::Reason,
@@ -20,6 +22,10 @@ pub(super) enum Next {
     /// No request: the connection is over.
     Idle(Reason),
 }
+
+/// A connection that has just been made still gets its first request through when the daemon
+/// begins to drain.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 impl Session {
     /// The next request. `first` of its connection: then what is not HTTP is a tunnel.
@@ -62,17 +68,27 @@ impl Session {
                 return Next::Idle(Reason::ClientClosed);
             }
             let was_idle = self.client.buffer.is_empty();
-            match self.wait(deadline, was_idle).await {
+            match self.wait(deadline, was_idle, first).await {
                 Ok(()) if was_idle => deadline = self.deadline(),
                 Ok(()) => {}
+                // All that will ever come of it is no request.
+                Err(Reason::ClientClosed) if first && !is_request && !was_idle => {
+                    return Next::NotHttp;
+                }
                 Err(reason) => return Next::Idle(reason),
             }
         }
     }
 
     /// Waits for more bytes from the client, or for what ends the wait.
-    async fn wait(&mut self, deadline: Instant, idle: bool) -> Result<(), Reason> {
-        let drain = &self.shared.drain;
+    async fn wait(&mut self, deadline: Instant, idle: bool, first: bool) -> Result<(), Reason> {
+        let Shared { drain, cut, .. } = &*self.shared;
+        let drained = async {
+            drain.cancelled().await;
+            if first {
+                sleep(FIRST_REQUEST).await;
+            }
+        };
         let origin = self.origin.as_mut();
         let origin_speaks = async {
             match origin {
@@ -89,7 +105,8 @@ impl Session {
             // Its end, or bytes that nobody asked for: either way no request may follow
             // (RFC 9112 §9.3, §9.2), and the client must see the connection end.
             _ = origin_speaks, if idle => Err(Reason::OriginClosed),
-            () = drain.cancelled(), if idle => Err(Reason::Draining),
+            () = drained, if idle => Err(Reason::Draining),
+            () = cut.cancelled() => Err(Reason::Draining),
             () = sleep_until(deadline) => {
                 Err(if idle { Reason::IdleTimeout } else { Reason::HeadTimeout })
             }

@@ -2,7 +2,7 @@
 
 use bytes::{Buf as _, BytesMut};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     net::tcp::{ReadHalf, WriteHalf},
 };
 
@@ -10,7 +10,7 @@ use super::{
     Shared,
     activity::Activity,
     exchange::{Outcome, Progress},
-    leg::HEAD_READ,
+    leg::{self, HEAD_READ},
     relay::{self, Broken, add, write_both},
 };
 use crate::http::{
@@ -35,15 +35,14 @@ pub(super) async fn receive_response(
         if !head.interim {
             break head;
         }
-        // RFC 9110 §15.2: a 1.0 client does not know interim responses.
-        if request.minor > 0 {
-            let mut bytes = Vec::with_capacity(head.len);
-            head.write_forwarded(buffer, true, &mut bytes);
-            if client.write_all(&bytes).await.is_err() {
-                return Outcome::ClientGone;
-            }
-            add(&progress.bytes_out, bytes.len());
+        let mut bytes = Vec::with_capacity(head.len);
+        head.write_forwarded(buffer, true, &mut bytes);
+        progress.within_interim.set(true);
+        if client.write_all(&bytes).await.is_err() {
+            return Outcome::ClientGone;
         }
+        progress.within_interim.set(false);
+        add(&progress.bytes_out, bytes.len());
         buffer.advance(head.len);
     };
     progress.status.set(Some(head.status));
@@ -125,8 +124,7 @@ async fn response_head(
                 }
             }
         }
-        buffer.reserve(HEAD_READ);
-        match origin.read_buf(buffer).await {
+        match leg::read(origin.as_ref(), buffer, HEAD_READ).await {
             // Nothing of a response: the client sees the same.
             Ok(0) if buffer.is_empty() => return Err(Outcome::Truncated),
             Ok(0) => return Err(Outcome::BadResponse),

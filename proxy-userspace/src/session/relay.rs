@@ -4,11 +4,14 @@ use std::{cell::Cell, io};
 
 use bytes::{Buf as _, BytesMut};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     net::tcp::{ReadHalf, WriteHalf},
 };
 
-use super::{activity::Activity, leg::BODY_READ};
+use super::{
+    activity::Activity,
+    leg::{self, BODY_READ},
+};
 use crate::http::{BodyDecoder, Eof};
 
 /// How a body's relay ended other than well.
@@ -53,8 +56,9 @@ pub(super) async fn body(
         if done || decoder.is_done() {
             return Ok(());
         }
-        buffer.reserve(BODY_READ);
-        let read = source.read_buf(buffer).await.map_err(|_| Broken::Source)?;
+        let read = leg::read(source.as_ref(), buffer, BODY_READ)
+            .await
+            .map_err(|_| Broken::Source)?;
         activity.touch();
         if read == 0 {
             return match decoder.on_eof() {
@@ -80,8 +84,7 @@ pub(super) async fn stream(
             buffer.clear();
             activity.touch();
         }
-        buffer.reserve(BODY_READ);
-        let read = source.read_buf(buffer).await?;
+        let read = leg::read(source.as_ref(), buffer, BODY_READ).await?;
         activity.touch();
         if read == 0 {
             return sink.shutdown().await;

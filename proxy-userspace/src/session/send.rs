@@ -2,14 +2,14 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     net::tcp::{ReadHalf, WriteHalf},
 };
 
 use super::{
     activity::Activity,
     exchange::Progress,
-    leg::HEAD_READ,
+    leg::{self, HEAD_READ},
     relay::{self, Broken, add, write_both},
 };
 use crate::http::{BodyDecoder, RequestHead};
@@ -105,8 +105,7 @@ async fn read_ahead(
         if buffer.len() >= READ_AHEAD {
             return std::future::pending().await;
         }
-        buffer.reserve(HEAD_READ);
-        match client.read_buf(buffer).await {
+        match leg::read(client.as_ref(), buffer, HEAD_READ).await {
             Ok(0) => {
                 client_done = true;
                 progress.client_done.set(true);

@@ -1,0 +1,169 @@
+//! Looking at the valves, and telling the programs and the operator.
+
+use std::time::Instant;
+
+use proxy_ebpf::{
+    counter::Delivery as Count,
+    key::{IPV4, IPV6},
+    verdict::Reason,
+};
+use serde_json::{Value, json};
+
+use super::{
+    keeper::Keeper,
+    valve::{Delivery, ReturnPath},
+};
+
+/// IPv4 and IPv6, in the order of the places in settings and maps.
+const FAMILIES: [(u32, &str); 2] = [(IPV4, "ipv4"), (IPV6, "ipv6")];
+
+/// All valves.
+#[derive(Default)]
+pub(super) struct Valves {
+    /// For each interface, by its slot, and family.
+    delivery: Vec<[Delivery; 2]>,
+    return_path: [ReturnPath; 2],
+}
+
+impl Valves {
+    /// All closed, for so many interfaces.
+    pub(super) fn new(interfaces: usize) -> Self {
+        Self {
+            delivery: vec![Default::default(); interfaces],
+            return_path: Default::default(),
+        }
+    }
+
+    /// For the interface with this slot, IPv4 and IPv6: not 0 where it is open.
+    pub(super) fn of_interface(&self, slot: u32) -> [u32; 2] {
+        let valves = self.delivery.get(slot as usize);
+        valves.map_or([0; 2], |valves| {
+            [0, 1].map(|place| u32::from(valves[place].is_open()))
+        })
+    }
+
+    /// IPv4 and IPv6: not 0 where origins do not answer.
+    pub(super) fn of_origins(&self) -> [u32; 2] {
+        [0, 1].map(|place| u32::from(self.return_path[place].opened().is_some()))
+    }
+}
+
+impl Keeper {
+    /// Opens and closes what has to be.
+    pub(super) fn look_at_valves(&mut self) {
+        if self.options.config.valve.enabled {
+            self.look_at_deliveries();
+            self.look_at_origins();
+        }
+    }
+
+    /// Closes them all; what is wrong will open them again.
+    pub(super) fn close_valves(&mut self) {
+        self.valves = Valves::new(self.interfaces.iter().count());
+        self.tell_interfaces();
+    }
+
+    fn look_at_deliveries(&mut self) {
+        let (now, window) = (Instant::now(), self.options.config.valve.window);
+        let mut told = true;
+        for interface in self.interfaces.iter() {
+            for (place, (family, name)) in FAMILIES.into_iter().enumerate() {
+                let count = |what| self.dataplane.delivery(interface.slot, family, what);
+                let (Ok(marked), Ok(delivered)) = (count(Count::Marked), count(Count::Delivered))
+                else {
+                    continue;
+                };
+                let Some(valves) = self.valves.delivery.get_mut(interface.slot as usize) else {
+                    continue;
+                };
+                let valve = &mut valves[place];
+                if !valve.look(now, window, marked, delivered) {
+                    continue;
+                }
+                told = false;
+                if valve.is_open() {
+                    tracing::error!(
+                        reason = Reason::NotDelivered.as_str(),
+                        interface = interface.name,
+                        family = name,
+                        "valve opened: intercepted SYNs do not reach the listener (does the \
+                         firewall's INPUT chain drop TCP to the watched ports from there?); new \
+                         flows go direct, one in {} is tried",
+                        self.options.config.valve.probe
+                    );
+                } else {
+                    tracing::warn!(
+                        interface = interface.name,
+                        family = name,
+                        "valve closed: intercepting again"
+                    );
+                }
+            }
+        }
+        if !told {
+            self.tell_interfaces();
+        }
+    }
+
+    fn look_at_origins(&mut self) {
+        let (now, window) = (Instant::now(), self.options.config.valve.window);
+        for (place, (_, name)) in FAMILIES.into_iter().enumerate() {
+            let valve = &mut self.valves.return_path[place];
+            let pending = &self.lasting.pending;
+            let silent = pending.silent_origins(place == 1, window);
+            let answered = valve
+                .opened()
+                .is_some_and(|then| pending.answered_since(place == 1, then));
+            if !valve.look(now, silent, answered) {
+                continue;
+            }
+            if valve.opened().is_some() {
+                tracing::error!(
+                    reason = Reason::NoReturnPath.as_str(),
+                    family = name,
+                    "valve opened: no origin answers our connections (NAT on the WAN, or answers \
+                     take another way); new flows go direct, one in {} is tried",
+                    self.options.config.valve.probe
+                );
+                self.lasting.valve.send_modify(|times| times[place] += 1);
+            } else {
+                tracing::warn!(family = name, "valve closed: intercepting again");
+            }
+        }
+    }
+
+    fn tell_interfaces(&mut self) {
+        for interface in self.interfaces.iter() {
+            let Some(index) = interface.index else {
+                continue;
+            };
+            let valve = self.valves.of_interface(interface.slot);
+            let told = self
+                .dataplane
+                .set_role(index, interface.role, interface.slot, valve);
+            if let Err(error) = told {
+                tracing::error!(%error, interface = interface.name, "cannot tell the kernel");
+            }
+        }
+    }
+
+    /// The open ones, for `weir status`.
+    pub(super) fn open_valves(&self) -> Vec<Value> {
+        let mut open = Vec::new();
+        for (place, (_, family)) in FAMILIES.into_iter().enumerate() {
+            for interface in self.interfaces.iter() {
+                if self.valves.of_interface(interface.slot)[place] != 0 {
+                    let reason = Reason::NotDelivered.as_str();
+                    open.push(json!({
+                        "reason": reason, "family": family, "interface": interface.name,
+                    }));
+                }
+            }
+            if self.valves.of_origins()[place] != 0 {
+                let reason = Reason::NoReturnPath.as_str();
+                open.push(json!({ "reason": reason, "family": family, "interface": null }));
+            }
+        }
+        open
+    }
+}
