@@ -180,24 +180,7 @@ impl Keeper {
     fn reload(&mut self) -> Result<()> {
         let new = self.options.source.read()?;
         let old = &self.options.config;
-        let mut fixed = old.unchangeable_differences(&new);
-        let more = [
-            (
-                "intercept.families",
-                old.intercept.families != new.intercept.families,
-            ),
-            (
-                "intercept.heartbeat_stale",
-                old.intercept.heartbeat_stale != new.intercept.heartbeat_stale,
-            ),
-            ("spoof.ports", old.spoof.ports != new.spoof.ports),
-            ("log.level", old.log.level != new.log.level),
-        ];
-        fixed.extend(
-            more.into_iter()
-                .filter(|(_, differs)| *differs)
-                .map(|(key, _)| key),
-        );
+        let fixed = old.unchangeable_differences(&new);
         if !fixed.is_empty() {
             anyhow::bail!(
                 "cannot be changed while running, restart for it: {}",
@@ -207,9 +190,14 @@ impl Keeper {
         if old.log.access != new.log.access {
             self.lasting.log.redirect(&settings::sink(&new))?;
         }
+        if new.valve.enabled {
+            self.valve.tolerate(new.valve.window);
+        } else {
+            self.valve = Valve::new(new.valve.window);
+        }
         let mut kernel = settings::kernel(&new, &self.families, self.workers);
-        let now = self.dataplane.settings();
-        (kernel.valve, kernel.overload) = (now.valve, now.overload);
+        kernel.valve = self.valve.reason().map_or(0, |reason| reason as u32);
+        kernel.overload = self.dataplane.settings().overload;
         self.dataplane.set_settings(kernel)?;
         self.connections = super::preflight::connection_limit(new.limits.connections);
         if let Some(shared) = &self.shared {

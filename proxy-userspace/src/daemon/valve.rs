@@ -50,6 +50,11 @@ impl Valve {
         }
     }
 
+    /// Another window from now on; an open valve stays open.
+    pub(super) fn tolerate(&mut self, window: Duration) {
+        self.window = window;
+    }
+
     /// Why it is open, if it is.
     pub(super) fn reason(&self) -> Option<Reason> {
         self.open.map(|(reason, _)| reason)
