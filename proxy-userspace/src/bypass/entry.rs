@@ -49,7 +49,7 @@ pub enum EntryError {
     /// The prefix covers a whole address family, and that was not forced.
     #[error(
         "prefix {0} covers every address and would end interception of its family; \
-         use --force if that is meant"
+         use --yes if that is meant"
     )]
     Everything(IpNet),
     /// An IPv4 address in IPv6 clothes, which no packet carries.

@@ -51,7 +51,7 @@ fn host_bits_are_refused_with_the_right_prefix() {
 #[test]
 fn a_whole_family_has_to_be_forced() {
     for text in ["0.0.0.0/0", "::/0"] {
-        assert!(spec(text).unwrap_err().contains("--force"));
+        assert!(spec(text).unwrap_err().contains("--yes"));
         assert!(EntrySpec::parse(text, true).is_ok());
     }
     assert!(
