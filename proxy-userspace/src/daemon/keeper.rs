@@ -110,11 +110,19 @@ impl Inputs {
         }
     }
 
-    /// SIGTERM or SIGINT.
+    /// SIGTERM or SIGINT. Meanwhile commands are answered: the daemon is stopping.
     pub(super) async fn told_to_stop(&mut self) {
-        tokio::select! {
-            _ = self.signals.terminate.recv() => {}
-            _ = self.signals.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.signals.terminate.recv() => return,
+                _ = self.signals.interrupt.recv() => return,
+                Some((request, reply)) = self.calls.recv() => {
+                    let _ = reply.send(match request {
+                        Request::Stop => Answer::Done(serde_json::Value::Null),
+                        _ => Answer::failed("the daemon is stopping"),
+                    });
+                }
+            }
         }
     }
 }
