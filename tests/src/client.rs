@@ -76,16 +76,7 @@ pub fn dial(way: &Dial) -> io::Result<Connection> {
     socket.set_reuse_address(true)?;
     socket.bind(&way.from.into())?;
     socket.connect_timeout(&way.to.into(), way.deadline)?;
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(way.deadline))?;
-    stream.set_write_timeout(Some(way.deadline))?;
-    stream.set_nodelay(true)?;
-    let local = stream.local_addr()?;
-    Ok(Connection {
-        stream,
-        ahead: Vec::new(),
-        local,
-    })
+    Connection::new(socket.into(), way.deadline)
 }
 
 /// One GET on a connection of its own: the origin's report.
@@ -114,6 +105,23 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A socket that a test has connected by itself; each read and write has this deadline.
+    ///
+    /// # Errors
+    ///
+    /// When it is not connected any more.
+    pub fn new(stream: TcpStream, deadline: Duration) -> io::Result<Self> {
+        stream.set_read_timeout(Some(deadline))?;
+        stream.set_write_timeout(Some(deadline))?;
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        Ok(Self {
+            stream,
+            ahead: Vec::new(),
+            local,
+        })
+    }
+
     /// Sends octets as they are.
     ///
     /// # Errors

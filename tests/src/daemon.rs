@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::{self, Child, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -64,6 +65,17 @@ impl Weir {
     ///
     /// When it does neither.
     pub fn try_start(router: &Namespace, options: &Options) -> Result<Self, Failed> {
+        let mut weir = Self::begin(router, options);
+        weir.wait_until_intercepting().map(|()| weir)
+    }
+
+    /// Starts the daemon and does not wait for anything.
+    ///
+    /// # Panics
+    ///
+    /// When there is no process.
+    #[must_use]
+    pub fn begin(router: &Namespace, options: &Options) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let unique = || {
             format!(
@@ -79,7 +91,7 @@ impl Weir {
         let mut child = spawn(&netns, &instance, options, directory.path());
         let output = Output::of(&mut child);
         let options = options.clone();
-        let mut weir = Self {
+        Self {
             instance,
             netns,
             options,
@@ -87,8 +99,7 @@ impl Weir {
             child,
             output,
             intercepted: false,
-        };
-        weir.wait_until_intercepting().map(|()| weir)
+        }
     }
 
     /// The failure of a daemon that is meant to fail.
@@ -170,7 +181,34 @@ impl Weir {
     #[track_caller]
     #[must_use]
     pub fn flows(&self, reason: &str) -> u64 {
-        self.status()["flows"][reason].as_u64().unwrap_or_default()
+        self.count("flows", reason)
+    }
+
+    /// How many packets the kernel counted under that word.
+    ///
+    /// # Panics
+    ///
+    /// When `weir status --json` fails.
+    #[track_caller]
+    #[must_use]
+    pub fn packets(&self, event: &str) -> u64 {
+        self.count("packets", event)
+    }
+
+    /// How many requests, or connections without any, ended for that reason.
+    ///
+    /// # Panics
+    ///
+    /// When `weir status --json` fails.
+    #[track_caller]
+    #[must_use]
+    pub fn outcomes(&self, reason: &str) -> u64 {
+        self.count("outcomes", reason)
+    }
+
+    #[track_caller]
+    fn count(&self, section: &str, word: &str) -> u64 {
+        self.status()[section][word].as_u64().unwrap_or_default()
     }
 
     /// `weir bypass ARGUMENTS`.
@@ -197,6 +235,34 @@ impl Weir {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
             .collect()
+    }
+
+    /// Where this daemon's files are that a test chose: configuration, access log, bypass list.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `/run/weir/INSTANCE`.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        Path::new("/run/weir").join(&self.instance)
+    }
+
+    /// Puts another configuration in place and sends SIGHUP; what the daemon said to it.
+    ///
+    /// # Panics
+    ///
+    /// When it says nothing.
+    #[track_caller]
+    pub fn reload(&self, config: &str) -> String {
+        write_config(self.directory.path(), config);
+        let before = self.output().len();
+        self.signal(Signal::SIGHUP);
+        until_some(READY, "an answer to SIGHUP", || {
+            let said = self.output().split_off(before);
+            said.contains("reloaded").then_some(said)
+        })
     }
 
     /// What the daemon has printed since it was started the last time.

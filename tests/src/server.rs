@@ -20,6 +20,7 @@ use nix::{
     unistd::Pid,
 };
 use proxy_userspace::lab::{Namespace, Output};
+use socket2::{Domain, Protocol, Socket, Type};
 use tempfile::TempDir;
 
 use crate::{
@@ -46,7 +47,7 @@ impl Server {
         address: SocketAddr,
         serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
     ) -> Self {
-        let listener = namespace.run(|| TcpListener::bind(address));
+        let listener = namespace.run(|| listen(address));
         let listener = listener
             .unwrap_or_else(|error| panic!("{error}"))
             .unwrap_or_else(|error| panic!("listening on {address}: {error}"));
@@ -67,6 +68,22 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
+}
+
+/// Of the address's family alone, so that each family's wildcard address can be listened on.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(128)?;
+    Ok(socket.into())
 }
 
 fn accept(

@@ -1,9 +1,9 @@
 //! Bypass lists: edited live, kept over restarts, and no connection ever notices an edit.
 
-use std::net::SocketAddr;
+use std::{fs, net::SocketAddr};
 
-use serde_json::Value;
-use weir_tests::{Connection, Family, World, run_weir};
+use serde_json::{Value, json};
+use weir_tests::{Connection, Family, Options, World, run_weir};
 
 fn origin(family: Family) -> String {
     format!("{}/{}", family.origin(0), family.host_length())
@@ -96,6 +96,173 @@ fn no_such_instance_is_exit_code_5() {
     }
 }
 
+#[test]
+fn the_list_for_programs_has_everything() {
+    let mut world = World::new();
+    world
+        .weir
+        .bypass(&["add", "203.0.113.0/24", "--comment", "the bank"]);
+    world.weir.bypass(&["add", "fd77:2::4"]);
+    world.weir.bypass(&[
+        "add",
+        "--src",
+        "10.77.1.3",
+        "--comment",
+        "Ä printer, \"old\"",
+    ]);
+    let expected = json!([
+        {
+            "destination": "203.0.113.0/24",
+            "source": null,
+            "list": "manual",
+            "comment": "the bank",
+        },
+        { "destination": "fd77:2::4/128", "source": null, "list": "manual", "comment": null },
+        {
+            "destination": null,
+            "source": "10.77.1.3/32",
+            "list": "manual",
+            "comment": "Ä printer, \"old\"",
+        },
+    ]);
+    assert_eq!(list(&world), expected);
+    for end in [weir_tests::Weir::stop, weir_tests::Weir::kill9] {
+        end(&mut world.weir);
+        world.weir.start_again();
+        assert_eq!(list(&world), expected);
+    }
+    let screen = world.weir.bypass(&["list"]);
+    for word in [
+        "203.0.113.0/24",
+        "fd77:2::4/128",
+        "10.77.1.3/32",
+        "the bank",
+        "manual",
+    ] {
+        assert!(screen.contains(word), "{word}: {screen}");
+    }
+    assert_eq!(world.weir.status()["bypass"]["entries"], 3);
+}
+
+#[test]
+fn what_is_there_already_is_reported_and_stays_as_it_is() {
+    let world = World::new();
+    world
+        .weir
+        .bypass(&["add", "203.0.113.2", "--comment", "first"]);
+    let (before, count) = (list(&world), generation(&world));
+    let said = world
+        .weir
+        .bypass(&["add", "203.0.113.2", "--comment", "second"]);
+    assert!(said.contains("there already"), "{said}");
+    assert_eq!(list(&world), before, "comment included");
+    assert_eq!(generation(&world), count);
+
+    let said = world
+        .weir
+        .bypass(&["add", "203.0.113.2/32", "203.0.113.3", "203.0.113.3"]);
+    assert!(said.contains("there already"), "{said}");
+    assert_eq!(destinations(&world), ["203.0.113.2/32", "203.0.113.3/32"]);
+    assert_eq!(generation(&world), count + 1);
+    // A source is another entry than a destination.
+    let said = world.weir.bypass(&["add", "--src", "203.0.113.2"]);
+    assert!(!said.contains("there already"), "{said}");
+}
+
+#[test]
+fn deleting_what_is_not_there_is_an_error_and_changes_nothing() {
+    let world = World::new();
+    world
+        .weir
+        .bypass(&["add", "203.0.113.0/24", "--comment", "kept"]);
+    let (before, count) = (list(&world), generation(&world));
+    for absent in [
+        &["del", "203.0.113.2"][..],
+        &["del", "203.0.112.0/23"],
+        &["del", "fd77:2::2"],
+        &["del", "--src", "203.0.113.0/24"],
+        // All or nothing: the first of these is there.
+        &["del", "203.0.113.0/24", "203.0.113.2"],
+    ] {
+        let output = world.weir.command(&[&["bypass"], absent].concat());
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{absent:?}: {text}");
+        assert!(
+            text.contains("not in the bypass list"),
+            "{absent:?}: {text}"
+        );
+        assert_eq!(list(&world), before, "{absent:?}");
+    }
+    assert_eq!(generation(&world), count);
+    assert!(world.get(Family::V4).direct());
+    world.weir.bypass(&["del", "203.0.113.0/24"]);
+    assert!(world.get(Family::V4).intercepted());
+}
+
+#[test]
+fn one_that_is_wrong_among_many_and_none_is_added() {
+    let mut world = World::new();
+    let many: Vec<String> = (0..100).map(|n| format!("198.18.{n}.0/24")).collect();
+    for wrong in [
+        "198.18.1.1/24",
+        "203.0.113.2/33",
+        "0.0.0.0/0",
+        "::ffff:203.0.113.2",
+        "bank",
+    ] {
+        for place in [0, 50, 100] {
+            let mut arguments = vec!["bypass", "add"];
+            arguments.extend(many.iter().map(String::as_str));
+            arguments.insert(2 + place, wrong);
+            arguments.insert(2, "203.0.113.2");
+            let output = world.weir.command(&arguments);
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{wrong}: {text}");
+            assert!(text.contains(wrong), "{wrong}: {text}");
+        }
+    }
+    assert_eq!(list(&world), json!([]));
+    assert_eq!(generation(&world), 0);
+    assert!(world.get(Family::V4).intercepted());
+    world.weir.stop();
+    world.weir.start_again();
+    assert_eq!(list(&world), json!([]), "nor in the file");
+}
+
+#[test]
+fn the_way_to_bypass_everything_is_named() {
+    let world = World::new();
+    let output = world.weir.command(&["bypass", "add", "0.0.0.0/0"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("--yes"), "{text}");
+    world.weir.bypass(&["add", "0.0.0.0/0", "--yes"]);
+    assert!(world.get(Family::V4).direct());
+    assert!(world.get(Family::V6).intercepted());
+}
+
+#[test]
+fn a_file_that_is_damaged_is_not_taken_for_empty() {
+    let mut world = World::new();
+    world.weir.bypass(&["add", "203.0.113.2"]);
+    world.weir.stop();
+    let file = world.weir.directory().join("bypass");
+    let good = fs::read(&file).unwrap();
+    fs::write(&file, &good[..good.len() / 2]).unwrap();
+    let options = Options::config(&format!("[bypass]\nfile = {file:?}\n"));
+    let failed = weir_tests::Weir::refused(&world.net.router, &options);
+    assert!(
+        matches!(failed.status.code(), Some(1 | 2)),
+        "{}",
+        failed.output
+    );
+    let named = failed.output.contains(&file.display().to_string());
+    assert!(named, "{}", failed.output);
+    fs::write(&file, &good).unwrap();
+    world.weir.start_again();
+    assert!(world.get(Family::V4).direct());
+}
+
 /// A hundred of each kind, both families; one edit in two covers their origin.
 #[test]
 fn two_hundred_connections_survive_a_thousand_edits() {
@@ -133,9 +300,18 @@ fn two_hundred_connections_survive_a_thousand_edits() {
     assert_eq!(world.weir.status()["bypass"]["entries"], 0);
 }
 
+fn list(world: &World) -> Value {
+    serde_json::from_str(&world.weir.bypass(&["list", "--json"])).unwrap()
+}
+
+fn generation(world: &World) -> u64 {
+    let generation = &world.weir.status()["bypass"]["generation"];
+    generation.as_u64().expect("a generation")
+}
+
 /// What `weir bypass list --json` has for destinations, sorted as the addresses of the lab are.
 fn destinations(world: &World) -> Vec<String> {
-    let list: Value = serde_json::from_str(&world.weir.bypass(&["list", "--json"])).unwrap();
+    let list = list(world);
     let entries = list.as_array().expect("an array of entries");
     let mut destinations: Vec<String> = entries
         .iter()

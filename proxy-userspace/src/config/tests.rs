@@ -239,6 +239,10 @@ fn a_reload_names_what_it_cannot_change() {
         [
             "intercept.lan",
             "intercept.wan",
+            "intercept.families",
+            "intercept.heartbeat_stale",
+            "spoof.ports",
+            "log.level",
             "bypass.file",
             "host.table",
             "host.priority",

@@ -1,7 +1,13 @@
 //! The daemon's end of the control socket.
 
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{
+    fs, io,
+    os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -72,6 +78,10 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
     let mut line = String::new();
     let mut reader = BufReader::new(read.take(MAX_LINE));
     timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    if has_hung_up(write.as_ref()) {
+        // It waited for a daemon that hung, gave up, and has reported that nothing was done.
+        return Ok(());
+    }
     let answer = match serde_json::from_str(&line) {
         Ok(request) => {
             let (reply, answer) = oneshot::channel();
@@ -86,4 +96,15 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
     write.write_all(&line).await
+}
+
+/// Whether nobody is at the other end any more. The kernel is asked: what the runtime believes of
+/// a connection that it has just accepted is out of date.
+fn has_hung_up(stream: &UnixStream) -> bool {
+    let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    let answered = poll(&mut asked, PollTimeout::ZERO);
+    answered.is_ok()
+        && asked[0]
+            .revents()
+            .is_some_and(|is| is.contains(PollFlags::POLLHUP))
 }

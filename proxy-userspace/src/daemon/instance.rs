@@ -11,17 +11,16 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
     fault::Fault,
-    netconf::{
-        journal::{self, Journal},
-        netns,
-    },
+    netconf::{journal, netns},
 };
 
 /// The right to be this instance, and the only one in its network namespace.
 pub(super) struct Claim {
     run_dir: PathBuf,
-    netns_lock: PathBuf,
-    locks: [Option<Flock<File>>; 2],
+    /// Held for as long as this lives.
+    _instance: Flock<File>,
+    /// Locks of network namespaces, with their files.
+    namespaces: Vec<(PathBuf, Flock<File>)>,
 }
 
 impl Claim {
@@ -49,32 +48,32 @@ impl Claim {
         };
         Ok(Self {
             run_dir,
-            netns_lock,
-            locks: [Some(claim), Some(netns)],
+            _instance: claim,
+            namespaces: vec![(netns_lock, netns)],
         })
     }
 
     /// Claims what a dead daemon of the instance left. `None` if it is not dead.
     pub(super) fn left_behind(instance: &str) -> Result<Option<Self>> {
         let run_dir = journal::run_dir(instance);
-        let path = run_dir.join("lock");
-        if !path.exists() {
-            return Ok(None);
+        let claim = match lock(&run_dir.join("lock"), instance) {
+            Ok(Some(claim)) => claim,
+            Ok(None) => return Ok(None),
+            // It has just ended, and its run directory is gone.
+            Err(_) if !run_dir.exists() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut namespaces = Vec::new();
+        for netns in namespaces_of(instance) {
+            let path = netns_lock(netns);
+            if let Some(lock) = lock(&path, instance)? {
+                namespaces.push((path, lock));
+            }
         }
-        let Some(claim) = lock(&path, instance)? else {
-            return Ok(None);
-        };
-        let netns = Journal::read(&run_dir)?.map_or(0, |journal| journal.netns);
-        let netns_lock = netns_lock(netns);
-        let netns = if netns_lock.exists() {
-            lock(&netns_lock, instance)?
-        } else {
-            None
-        };
         Ok(Some(Self {
             run_dir,
-            netns_lock,
-            locks: [Some(claim), netns],
+            _instance: claim,
+            namespaces,
         }))
     }
 
@@ -85,15 +84,46 @@ impl Claim {
 
     /// Gives the claim back and removes its files: nothing is left of the instance.
     pub(super) fn release(self) {
-        if self.locks[1].is_some() {
-            let _ = fs::remove_file(&self.netns_lock);
+        for (path, _lock) in &self.namespaces {
+            let _ = fs::remove_file(path);
         }
         remove_run_dir(&self.run_dir);
     }
 }
 
+/// The network namespaces ([`netns::current_id`]) that the instance was the last to lock.
+pub(super) fn namespaces_of(instance: &str) -> Vec<u64> {
+    let Ok(entries) = fs::read_dir(journal::RUN) else {
+        return Vec::new();
+    };
+    let of_instance = |entry: fs::DirEntry| {
+        let netns = entry
+            .file_name()
+            .to_str()?
+            .strip_prefix(NETNS_LOCK)?
+            .parse();
+        let owner = fs::read_to_string(entry.path()).ok()?;
+        netns.ok().filter(|_| owner == instance)
+    };
+    entries.flatten().filter_map(of_instance).collect()
+}
+
+/// Removes the lock that the instance, which the caller has claimed, left on a network namespace.
+pub(super) fn forget_namespace(instance: &str, netns: u64) -> Result<()> {
+    let path = netns_lock(netns);
+    if path.exists()
+        && let Some(_lock) = lock(&path, instance)?
+    {
+        let _ = fs::remove_file(&path);
+    }
+    Ok(())
+}
+
+/// Beginning of the name of a lock below [`journal::RUN`]; its content is an instance's name.
+const NETNS_LOCK: &str = ".netns-";
+
 fn netns_lock(netns: u64) -> PathBuf {
-    Path::new(journal::RUN).join(format!(".netns-{netns}"))
+    Path::new(journal::RUN).join(format!("{NETNS_LOCK}{netns}"))
 }
 
 /// Instance names become directory names.

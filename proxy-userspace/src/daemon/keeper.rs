@@ -113,11 +113,19 @@ impl Inputs {
         }
     }
 
-    /// SIGTERM or SIGINT.
+    /// SIGTERM or SIGINT. Meanwhile commands are answered: the daemon is stopping.
     pub(super) async fn told_to_stop(&mut self) {
-        tokio::select! {
-            _ = self.signals.terminate.recv() => {}
-            _ = self.signals.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.signals.terminate.recv() => return,
+                _ = self.signals.interrupt.recv() => return,
+                Some((request, reply)) = self.calls.recv() => {
+                    let _ = reply.send(match request {
+                        Request::Stop => Answer::Done(serde_json::Value::Null),
+                        _ => Answer::failed("the daemon is stopping"),
+                    });
+                }
+            }
         }
     }
 }
@@ -181,24 +189,7 @@ impl Keeper {
     fn reload(&mut self) -> Result<()> {
         let new = self.options.source.read()?;
         let old = &self.options.config;
-        let mut fixed = old.unchangeable_differences(&new);
-        let more = [
-            (
-                "intercept.families",
-                old.intercept.families != new.intercept.families,
-            ),
-            (
-                "intercept.heartbeat_stale",
-                old.intercept.heartbeat_stale != new.intercept.heartbeat_stale,
-            ),
-            ("spoof.ports", old.spoof.ports != new.spoof.ports),
-            ("log.level", old.log.level != new.log.level),
-        ];
-        fixed.extend(
-            more.into_iter()
-                .filter(|(_, differs)| *differs)
-                .map(|(key, _)| key),
-        );
+        let fixed = old.unchangeable_differences(&new);
         if !fixed.is_empty() {
             anyhow::bail!(
                 "cannot be changed while running, restart for it: {}",

@@ -86,7 +86,7 @@ pub fn run(options: Options) -> Result<()> {
                 netns::path(name).display()
             )),
             std::io::ErrorKind::PermissionDenied => Fault::NotPermitted(format!(
-                "cannot enter network namespace {name}: run it as root"
+                "cannot enter network namespace {name}: CAP_SYS_ADMIN missing; run it as root"
             )),
             _ => Fault::HostCannot(format!("cannot enter network namespace {name}: {error}")),
         })?;

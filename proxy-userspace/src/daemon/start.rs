@@ -72,8 +72,12 @@ async fn start_claimed(
     claim: &Claim,
     signals: Signals,
 ) -> Result<(Keeper, Inputs, Vec<Worker>)> {
-    undo::leftovers(claim.run_dir(), netns::current_id()?)?;
     let config = &options.config;
+    undo::leftovers(
+        &options.instance,
+        netns::current_id()?,
+        config.host.socket_mark,
+    )?;
     let handle = netconf::connect()?;
     let interfaces = resolve(config, &links::list(&handle).await?)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also

@@ -12,7 +12,8 @@ use super::{
     undo,
 };
 use crate::{
-    control::{self, Answer, Request},
+    config::Config,
+    control::{self, Answer, FailureKind, Request},
     fault::Fault,
     netconf::journal::{self, Journal},
 };
@@ -72,8 +73,9 @@ pub(super) async fn stop(running: Running) -> Result<()> {
     keeper.lasting.log.close();
     undone.context("not everything could be undone; `weir down` tries again")?;
     Journal::remove(claim.run_dir())?;
-    drop(inputs);
+    // The control socket goes with the run directory: whoever still asks finds that it is gone.
     claim.release();
+    drop(inputs);
     tracing::info!("stopped: the host is as it was");
     Ok(())
 }
@@ -92,14 +94,27 @@ pub fn down(name: &str) -> Result<()> {
         return Err(no_instance(name));
     }
     let asked = match control::call(&run_dir, &Request::Stop) {
-        Ok(Answer::Done(_)) => true,
+        // The daemon's own failure is that it stops already.
+        Ok(
+            Answer::Done(_)
+            | Answer::Failed {
+                kind: FailureKind::Other,
+                ..
+            },
+        ) => true,
         Ok(Answer::Failed { message, .. }) => bail!("the daemon refuses to stop: {message}"),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            let message = format!("not permitted to stop instance {name}: run it as root");
-            return Err(Fault::NotPermitted(message).into());
-        }
-        // No daemon, or one that hangs: the lock tells.
-        Err(_) => false,
+        Err(error) => match error.kind() {
+            ErrorKind::PermissionDenied => {
+                let message = format!("not permitted to stop instance {name}: run it as root");
+                return Err(Fault::NotPermitted(message).into());
+            }
+            // It ends already, and had no time for an answer.
+            ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                true
+            }
+            // No daemon, or one that hangs: the lock tells.
+            _ => false,
+        },
     };
     let claim = loop {
         // A daemon that stops removes its directory last.
@@ -118,13 +133,15 @@ pub fn down(name: &str) -> Result<()> {
             }
         }
     };
-    let journal = Journal::read(&run_dir)?;
-    if let Some(journal) = &journal {
+    // A damaged journal does not tell the mark: then it is most likely the usual one.
+    let usual = Config::default().host.socket_mark;
+    let left = undo::left_by(name, &run_dir, usual)?;
+    for journal in &left {
         undo::undo_elsewhere(journal)?;
-        Journal::remove(&run_dir)?;
     }
+    Journal::remove(&run_dir)?;
     claim.release();
-    if journal.is_none() {
+    if left.is_empty() && !asked {
         return Err(no_instance(name));
     }
     Ok(())

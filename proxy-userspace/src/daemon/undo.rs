@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::instance;
 use crate::{
     dataplane::attach,
     netconf::{
@@ -61,36 +62,62 @@ pub(super) fn undo_elsewhere(journal: &Journal) -> Result<()> {
         .with_context(|| format!("cannot undo what instance {} left", journal.instance))
 }
 
-/// Undoes what dead daemons left: this instance's wherever it was, and any in the network
-/// namespace `netns`. The caller holds the locks of both, so none of them is alive.
-pub(super) fn leftovers(own_run_dir: &Path, netns: u64) -> Result<()> {
+/// What an instance that the caller has claimed left behind: its journal, or, if that is damaged,
+/// one for each network namespace that the instance has locked, with `socket_mark`.
+pub(super) fn left_by(instance: &str, run_dir: &Path, socket_mark: u32) -> Result<Vec<Journal>> {
+    if let Some(journal) = Journal::read(run_dir)? {
+        return Ok(vec![journal]);
+    }
+    if !Journal::is_there(run_dir) {
+        return Ok(Vec::new());
+    }
+    let somewhere = |netns| Journal {
+        instance: instance.to_owned(),
+        pid: 0,
+        netns,
+        interfaces: Vec::new(),
+        socket_mark,
+    };
+    let namespaces = instance::namespaces_of(instance);
+    Ok(namespaces.into_iter().map(somewhere).collect())
+}
+
+/// Undoes what dead daemons left: `instance` wherever it was, and any in the network namespace
+/// `netns`. The caller holds the locks of both, so none of them is alive.
+pub(super) fn leftovers(instance: &str, netns: u64, socket_mark: u32) -> Result<()> {
+    let own_run_dir = journal::run_dir(instance);
+    for journal in left_by(instance, &own_run_dir, socket_mark)? {
+        clean_up(&journal)?;
+        if journal.netns != netns {
+            instance::forget_namespace(instance, journal.netns)?;
+        }
+    }
+    Journal::remove(&own_run_dir)?;
     let Ok(entries) = fs::read_dir(journal::RUN) else {
         return Ok(());
     };
     for run_dir in entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
+        .filter(|path| path.is_dir() && *path != own_run_dir)
     {
-        let Some(journal) = Journal::read(&run_dir)? else {
-            continue;
-        };
-        let own = run_dir == own_run_dir;
-        if !own && journal.netns != netns {
-            continue;
-        }
-        tracing::warn!(
-            instance = journal.instance,
-            pid = journal.pid,
-            "cleaning up after a daemon that died"
-        );
-        undo_elsewhere(&journal)?;
-        Journal::remove(&run_dir)?;
-        if !own {
+        if let Some(journal) = Journal::read(&run_dir)?
+            && journal.netns == netns
+        {
+            clean_up(&journal)?;
             fs::remove_dir_all(&run_dir)?;
         }
     }
     Ok(())
+}
+
+fn clean_up(journal: &Journal) -> Result<()> {
+    tracing::warn!(
+        instance = journal.instance,
+        pid = journal.pid,
+        "cleaning up after a daemon that died"
+    );
+    undo_elsewhere(journal)
 }
 
 /// Ends our sockets: those in TIME_WAIT at once, the others once they had time for their last

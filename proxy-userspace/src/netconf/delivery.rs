@@ -9,7 +9,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::{
     AddressFamily,
-    route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    route::{
+        RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+        RouteType,
+    },
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
@@ -58,42 +61,40 @@ impl Plan {
     ///
     /// [`DeliveryError::InUse`] names the rule or route.
     pub async fn check(&self, handle: &Handle) -> Result<(), DeliveryError> {
-        let bits = self.steer_mark | self.socket_mark;
         for rule in rules(handle)
             .await?
             .iter()
             .filter(|rule| !is_our_rule(rule))
         {
             let (mark, mask) = rule_mark(rule);
-            if mark & mask & bits != 0 {
-                let what = format!("mark {:#x}", mark & mask & bits);
-                return Err(DeliveryError::InUse {
-                    what,
-                    by: shown(rule),
-                    key: "steer_mark",
-                });
+            for (bit, key) in [
+                (self.steer_mark, "steer_mark"),
+                (self.socket_mark, "socket_mark"),
+            ] {
+                if mark & mask & bit != 0 {
+                    let what = format!("mark {bit:#x}");
+                    let by = shown(rule);
+                    return Err(DeliveryError::InUse { what, by, key });
+                }
             }
             if rule_table(rule) == self.table {
-                let what = format!("table {}", self.table);
-                return Err(DeliveryError::InUse {
-                    what,
-                    by: shown(rule),
-                    key: "table",
-                });
+                return Err(self.table_in_use(shown(rule)));
             }
         }
         for route in routes(handle).await? {
             if route_table(&route) == self.table && u8::from(route.header.protocol) != PROTOCOL {
-                let what = format!("table {}", self.table);
-                let by = format!("a route of protocol {}", u8::from(route.header.protocol));
-                return Err(DeliveryError::InUse {
-                    what,
-                    by,
-                    key: "table",
-                });
+                return Err(self.table_in_use(shown_route(&route)));
             }
         }
         Ok(())
+    }
+
+    fn table_in_use(&self, by: String) -> DeliveryError {
+        DeliveryError::InUse {
+            what: format!("table {}", self.table),
+            by,
+            key: "table",
+        }
     }
 
     /// Adds the local default routes of `families` (4 and 6). What is there already is fine.
@@ -287,6 +288,25 @@ fn shown(rule: &RuleMessage) -> String {
     format!(
         "ip rule {}: fwmark {mark:#x}/{mask:#x} lookup {table}",
         priority.unwrap_or(0)
+    )
+}
+
+fn shown_route(route: &RouteMessage) -> String {
+    let destination = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(address.to_string()),
+            RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(address.to_string()),
+            _ => None,
+        });
+    let destination = destination.map_or_else(
+        || "default".to_owned(),
+        |address| format!("{address}/{}", route.header.destination_prefix_length),
+    );
+    format!(
+        "ip route {destination} of protocol {}",
+        u8::from(route.header.protocol)
     )
 }
 

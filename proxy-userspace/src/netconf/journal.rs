@@ -30,27 +30,32 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads the journal of an instance's run directory. `None` if there is none; a damaged one
-    /// is one that was cut short while it was written for the first time, before anything was
-    /// done, but says so.
+    /// Reads the journal of an instance's run directory. `None` if there is none, or a damaged
+    /// one ([`Journal::is_there`] tells), and says so.
     ///
     /// # Errors
     ///
     /// If it cannot be read.
     pub fn read(run_dir: &Path) -> io::Result<Option<Self>> {
         let path = run_dir.join(FILE);
-        let text = match fs::read_to_string(&path) {
+        let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(with_path(&error, "read", &path)),
         };
-        match serde_json::from_str(&text) {
+        match serde_json::from_slice(&text) {
             Ok(journal) => Ok(Some(journal)),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "damaged journal ignored");
+                tracing::warn!(path = %path.display(), %error, "damaged journal");
                 Ok(None)
             }
         }
+    }
+
+    /// Whether there is one, readable or not.
+    #[must_use]
+    pub fn is_there(run_dir: &Path) -> bool {
+        run_dir.join(FILE).exists()
     }
 
     /// Writes it, durably and at once (a rename), before the host is changed.
