@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +12,10 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
     fault::Fault,
-    netconf::{journal, netns},
+    netconf::{
+        journal::{self, Journal},
+        netns,
+    },
 };
 
 /// The right to be this instance, and the only one in its network namespace.
@@ -30,17 +34,17 @@ impl Claim {
         let run_dir = journal::run_dir(instance);
         fs::create_dir_all(&run_dir)
             .with_context(|| format!("cannot create {}", run_dir.display()))?;
-        let Some(claim) = lock(&run_dir.join("lock"), instance)? else {
+        let Some(claim) = lock(&run_dir.join("lock"), instance, true)? else {
             bail!(
                 "instance {instance} is running already: `weir down --instance {instance}` ends it"
             );
         };
         let netns_lock = netns_lock(netns::current_id()?);
-        let Some(netns) = lock(&netns_lock, instance)? else {
+        let Some(netns) = lock(&netns_lock, instance, true)? else {
             let other = fs::read_to_string(&netns_lock).unwrap_or_default();
             // Nothing of ours may stay behind a refusal.
-            drop(claim);
             remove_run_dir(&run_dir);
+            drop(claim);
             bail!(
                 "instance {other} is running in this network namespace: one weir per namespace; \
                  give that one all interfaces, or end it with `weir down --instance {other}`"
@@ -56,17 +60,13 @@ impl Claim {
     /// Claims what a dead daemon of the instance left. `None` if it is not dead.
     pub(super) fn left_behind(instance: &str) -> Result<Option<Self>> {
         let run_dir = journal::run_dir(instance);
-        let claim = match lock(&run_dir.join("lock"), instance) {
-            Ok(Some(claim)) => claim,
-            Ok(None) => return Ok(None),
-            // It has just ended, and its run directory is gone.
-            Err(_) if !run_dir.exists() => return Ok(None),
-            Err(error) => return Err(error),
+        let Some(claim) = lock(&run_dir.join("lock"), instance, false)? else {
+            return Ok(None);
         };
         let mut namespaces = Vec::new();
         for netns in namespaces_of(instance) {
             let path = netns_lock(netns);
-            if let Some(lock) = lock(&path, instance)? {
+            if let Some(lock) = lock(&path, instance, false)? {
                 namespaces.push((path, lock));
             }
         }
@@ -112,7 +112,7 @@ pub(super) fn namespaces_of(instance: &str) -> Vec<u64> {
 pub(super) fn forget_namespace(instance: &str, netns: u64) -> Result<()> {
     let path = netns_lock(netns);
     if path.exists()
-        && let Some(_lock) = lock(&path, instance)?
+        && let Some(_lock) = lock(&path, instance, false)?
     {
         let _ = fs::remove_file(&path);
     }
@@ -142,32 +142,52 @@ pub(super) fn check_name(instance: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The lock, or `None` if somebody else has it. It holds the instance's name.
-fn lock(path: &Path, instance: &str) -> Result<Option<Flock<File>>> {
-    let open = || -> io::Result<File> {
-        OpenOptions::new()
+/// The lock, or `None` if somebody else has it, or if it is not there and not to be made. It
+/// holds the instance's name.
+fn lock(path: &Path, instance: &str, create: bool) -> Result<Option<Flock<File>>> {
+    loop {
+        let mut options = OpenOptions::new();
+        options
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-    };
-    let file = open().with_context(|| format!("cannot open {}", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut file) => {
-            let mut content = String::new();
-            file.read_to_string(&mut content)?;
-            file.set_len(0)?;
-            io::Seek::rewind(&mut *file)?;
-            file.write_all(instance.as_bytes())?;
-            Ok(Some(file))
+            .create(create)
+            .truncate(false);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !create => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot open {}", path.display()));
+            }
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            // Whoever had it may have removed it before we locked what we had opened.
+            Ok(file) if !is_still(path, &file) => {}
+            Ok(mut file) => {
+                file.set_len(0)?;
+                file.write_all(instance.as_bytes())?;
+                return Ok(Some(file));
+            }
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
         }
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }
 
+/// Whether `path` still names `file`.
+fn is_still(path: &Path, file: &File) -> bool {
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(named), Ok(open)) => named.ino() == open.ino() && named.dev() == open.dev(),
+        _ => false,
+    }
+}
+
+/// Removes the run directory, unless its journal says that there is something left to undo.
 fn remove_run_dir(run_dir: &Path) {
+    if Journal::is_there(run_dir) {
+        return;
+    }
     if let Err(error) = fs::remove_dir_all(run_dir)
         && error.kind() != io::ErrorKind::NotFound
     {

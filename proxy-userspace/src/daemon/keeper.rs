@@ -113,18 +113,19 @@ impl Inputs {
         }
     }
 
-    /// SIGTERM or SIGINT. Meanwhile commands are answered: the daemon is stopping.
-    pub(super) async fn told_to_stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.signals.terminate.recv() => return,
-                _ = self.signals.interrupt.recv() => return,
-                Some((request, reply)) = self.calls.recv() => {
-                    let _ = reply.send(match request {
-                        Request::Stop => Answer::Done(serde_json::Value::Null),
-                        _ => Answer::failed("the daemon is stopping"),
-                    });
-                }
+    /// Takes one thing in while the daemon drains: it still answers, but takes no more edits.
+    /// True for another SIGTERM or SIGINT.
+    pub(super) async fn while_stopping(&mut self, keeper: &Keeper) -> bool {
+        tokio::select! {
+            _ = self.signals.terminate.recv() => true,
+            _ = self.signals.interrupt.recv() => true,
+            Some((request, reply)) = self.calls.recv() => {
+                let _ = reply.send(match request {
+                    Request::Status => keeper.status(),
+                    Request::Stop => Answer::Done(serde_json::Value::Null),
+                    _ => Answer::failed("the daemon is stopping"),
+                });
+                false
             }
         }
     }
@@ -171,10 +172,7 @@ impl Keeper {
 
     fn answer(&mut self, request: Request) -> Answer {
         match request {
-            Request::Status => match status::status(self) {
-                Ok(status) => Answer::Done(status),
-                Err(error) => Answer::failed(error),
-            },
+            Request::Status => self.status(),
             Request::BypassList => self.bypass_list(),
             Request::BypassAdd { entries } => self.bypass_add(entries),
             Request::BypassDel { entries } => self.bypass_del(entries),
@@ -183,6 +181,13 @@ impl Keeper {
                 Err(error) => Answer::refused(format!("{error:#}")),
             },
             Request::Stop => Answer::Done(serde_json::Value::Null),
+        }
+    }
+
+    fn status(&self) -> Answer {
+        match status::status(self) {
+            Ok(status) => Answer::Done(status),
+            Err(error) => Answer::failed(error),
         }
     }
 

@@ -73,11 +73,7 @@ async fn start_claimed(
     signals: Signals,
 ) -> Result<(Keeper, Inputs, Vec<Worker>)> {
     let config = &options.config;
-    undo::leftovers(
-        &options.instance,
-        netns::current_id()?,
-        config.host.socket_mark,
-    )?;
+    undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
     let handle = netconf::connect()?;
     let interfaces = resolve(config, &links::list(&handle).await?)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
@@ -85,8 +81,8 @@ async fn start_claimed(
     for interface in interfaces.iter() {
         attach::detach_all(&interface.name, interface.index.unwrap_or(0))?;
     }
-    delivery::remove_all(&handle).await?;
     let plan = settings::plan(config);
+    delivery::remove_all(&handle, plan.table).await?;
     plan.check(&handle).await.map_err(|error| match error {
         in_use @ DeliveryError::InUse { .. } => Fault::HostCannot(in_use.to_string()).into(),
         DeliveryError::Netlink(error) => anyhow::Error::from(error),
@@ -110,6 +106,7 @@ async fn start_claimed(
         netns: netns::current_id()?,
         interfaces: interfaces.names(),
         socket_mark: plan.socket_mark,
+        table: plan.table,
     };
     journal.write(claim.run_dir())?;
     let connections = preflight::connection_limit(config.limits.connections);
@@ -146,11 +143,12 @@ async fn start_claimed(
             // Listeners and programs go with the keeper, the rest by the journal.
             let journal = keeper.journal.clone();
             drop(keeper);
-            if let Err(undoing) = undo::undo(&journal).await {
-                tracing::error!(
+            match undo::undo(&journal, undo::LAST_WORDS).await {
+                Ok(()) => Journal::remove(claim.run_dir())?,
+                Err(undoing) => tracing::error!(
                     error = format!("{undoing:#}"),
-                    "not everything could be undone"
-                );
+                    "not everything could be undone; `weir down` tries again"
+                ),
             }
             Err(error)
         }

@@ -1,6 +1,10 @@
 //! Ending a daemon: one's own, somebody else's, or what a dead one left behind.
 
-use std::{fs, io::ErrorKind, time::Duration};
+use std::{
+    fs,
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail};
 use proxy_ebpf::settings::{MODE_DRAIN, Settings};
@@ -36,11 +40,14 @@ pub(super) async fn stop(running: Running) -> Result<()> {
         mode: MODE_DRAIN,
         ..*keeper.dataplane.settings()
     };
-    keeper.dataplane.set_settings(draining)?;
+    if let Err(error) = keeper.dataplane.set_settings(draining) {
+        tracing::error!(%error, "cannot tell the kernel to let new flows pass");
+    }
     keeper.lasting.drain.cancel();
     let active = keeper.lasting.stats.active();
+    let started = Instant::now();
     let deadline = keeper.options.config.limits.drain;
-    tracing::info!(active, deadline = ?deadline, "stopping: new flows go direct");
+    tracing::info!(active, ?deadline, "stopping: new flows go direct");
 
     let mut workers = workers;
     let mut done = std::pin::pin!(async {
@@ -48,27 +55,46 @@ pub(super) async fn stop(running: Running) -> Result<()> {
             let _ = (&mut worker.done).await;
         }
     });
-    let cut = tokio::select! {
-        () = &mut done => None,
-        () = sleep(deadline) => Some("drain deadline reached"),
-        () = inputs.told_to_stop() => Some("told to stop twice"),
+    let mut deadline_reached = std::pin::pin!(sleep(deadline));
+    let cut = loop {
+        tokio::select! {
+            () = &mut done => break None,
+            () = &mut deadline_reached => break Some("drain deadline reached"),
+            again = inputs.while_stopping(&keeper) => if again {
+                break Some("told to stop twice");
+            },
+        }
     };
-    if let Some(why) = cut {
-        tracing::warn!(
-            active = keeper.lasting.stats.active(),
-            "{why}: cutting what is left"
-        );
-        keeper.lasting.cut.cancel();
-        let _ = timeout(CUT, done).await;
-    }
+    let patience = match cut {
+        None => undo::LAST_WORDS.max(deadline.saturating_sub(started.elapsed())),
+        Some(why) => {
+            tracing::warn!(
+                active = keeper.lasting.stats.active(),
+                "{why}: cutting what is left"
+            );
+            keeper.lasting.cut.cancel();
+            let _ = timeout(CUT, done).await;
+            undo::LAST_WORDS
+        }
+    };
     for worker in workers {
         worker.join();
     }
 
     // The programs still steer new flows around our dying sockets while these are ended.
-    let undone = undo::undo(&keeper.journal).await;
-    if let Some(link) = keeper.listen.take() {
-        keeper.dataplane.detach_listen(link)?;
+    let undone = {
+        let mut undone = std::pin::pin!(undo::undo(&keeper.journal, patience));
+        loop {
+            tokio::select! {
+                undone = &mut undone => break undone,
+                _ = inputs.while_stopping(&keeper) => {}
+            }
+        }
+    };
+    if let Some(link) = keeper.listen.take()
+        && let Err(error) = keeper.dataplane.detach_listen(link)
+    {
+        tracing::debug!(%error, "the socket lookup program goes with the process");
     }
     keeper.lasting.log.close();
     undone.context("not everything could be undone; `weir down` tries again")?;
@@ -134,8 +160,8 @@ pub fn down(name: &str) -> Result<()> {
         }
     };
     // A damaged journal does not tell the mark: then it is most likely the usual one.
-    let usual = Config::default().host.socket_mark;
-    let left = undo::left_by(name, &run_dir, usual)?;
+    let usual = Config::default().host;
+    let left = undo::left_by(name, &run_dir, &usual)?;
     for journal in &left {
         undo::undo_elsewhere(journal)?;
     }

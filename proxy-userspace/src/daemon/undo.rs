@@ -8,9 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use tokio::time::sleep;
 
-use super::instance;
+use super::instance::{self, Claim};
 use crate::{
+    config::Host,
     dataplane::attach,
     netconf::{
         self, delivery,
@@ -20,23 +22,24 @@ use crate::{
     },
 };
 
-/// How long sockets that die by themselves are waited for.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long sockets that die by themselves are waited for at least.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Undoes what `journal` stands for, in the calling thread's network namespace. Idempotent.
+/// What our sockets have sent and the other side has not yet taken is waited for up to `patience`.
 ///
 /// The order matters: sockets first, since one in TIME_WAIT would swallow a direct SYN on its
 /// tuple as soon as no program steers around it; then the programs; then rules and routes, which
 /// only concern packets that a program has marked.
-pub(super) async fn undo(journal: &Journal) -> Result<()> {
-    end_sockets(journal.socket_mark).await;
+pub(super) async fn undo(journal: &Journal, patience: Duration) -> Result<()> {
+    end_sockets(journal.socket_mark, patience).await;
     let handle = netconf::connect()?;
     for link in links::list(&handle).await? {
         attach::detach_all(&link.name, link.index)?;
     }
-    delivery::remove_all(&handle).await?;
+    delivery::remove_all(&handle, journal.table).await?;
     // Whatever was still closing while the programs went.
-    end_sockets(journal.socket_mark).await;
+    end_sockets(journal.socket_mark, Duration::ZERO).await;
     Ok(())
 }
 
@@ -47,14 +50,14 @@ pub(super) fn undo_elsewhere(journal: &Journal) -> Result<()> {
         if netns::current_id()? != journal.netns && !netns::enter_id(journal.netns)? {
             tracing::info!(
                 netns = journal.netns,
-                "its network namespace is gone or has no name"
+                "its network namespace is gone, and everything with it"
             );
             return Ok(());
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(undo(journal))
+        runtime.block_on(undo(journal, LAST_WORDS))
     };
     let undone = thread::scope(|scope| scope.spawn(work).join());
     undone
@@ -63,8 +66,8 @@ pub(super) fn undo_elsewhere(journal: &Journal) -> Result<()> {
 }
 
 /// What an instance that the caller has claimed left behind: its journal, or, if that is damaged,
-/// one for each network namespace that the instance has locked, with `socket_mark`.
-pub(super) fn left_by(instance: &str, run_dir: &Path, socket_mark: u32) -> Result<Vec<Journal>> {
+/// one for each network namespace that the instance has locked, with the `usual` marks.
+pub(super) fn left_by(instance: &str, run_dir: &Path, usual: &Host) -> Result<Vec<Journal>> {
     if let Some(journal) = Journal::read(run_dir)? {
         return Ok(vec![journal]);
     }
@@ -76,7 +79,8 @@ pub(super) fn left_by(instance: &str, run_dir: &Path, socket_mark: u32) -> Resul
         pid: 0,
         netns,
         interfaces: Vec::new(),
-        socket_mark,
+        socket_mark: usual.socket_mark,
+        table: usual.table,
     };
     let namespaces = instance::namespaces_of(instance);
     Ok(namespaces.into_iter().map(somewhere).collect())
@@ -84,9 +88,9 @@ pub(super) fn left_by(instance: &str, run_dir: &Path, socket_mark: u32) -> Resul
 
 /// Undoes what dead daemons left: `instance` wherever it was, and any in the network namespace
 /// `netns`. The caller holds the locks of both, so none of them is alive.
-pub(super) fn leftovers(instance: &str, netns: u64, socket_mark: u32) -> Result<()> {
+pub(super) fn leftovers(instance: &str, netns: u64, usual: &Host) -> Result<()> {
     let own_run_dir = journal::run_dir(instance);
-    for journal in left_by(instance, &own_run_dir, socket_mark)? {
+    for journal in left_by(instance, &own_run_dir, usual)? {
         clean_up(&journal)?;
         if journal.netns != netns {
             instance::forget_namespace(instance, journal.netns)?;
@@ -101,11 +105,15 @@ pub(super) fn leftovers(instance: &str, netns: u64, socket_mark: u32) -> Result<
         .map(|entry| entry.path())
         .filter(|path| path.is_dir() && *path != own_run_dir)
     {
-        if let Some(journal) = Journal::read(&run_dir)?
-            && journal.netns == netns
-        {
+        let Some(journal) = Journal::read(&run_dir)?.filter(|journal| journal.netns == netns)
+        else {
+            continue;
+        };
+        // It may be starting anew in another namespace; then this is its own business.
+        if let Some(claim) = Claim::left_behind(&journal.instance)? {
             clean_up(&journal)?;
-            fs::remove_dir_all(&run_dir)?;
+            Journal::remove(&run_dir)?;
+            claim.release();
         }
     }
     Ok(())
@@ -120,33 +128,27 @@ fn clean_up(journal: &Journal) -> Result<()> {
     undo_elsewhere(journal)
 }
 
-/// Ends our sockets: those in TIME_WAIT at once, the others once they had time for their last
-/// segments.
-async fn end_sockets(mark: u32) {
-    let end = |which| sockets::destroy_marked(mark, which).context("cannot end our old sockets");
+/// Ends our sockets: those in TIME_WAIT at once, those with bytes on the way when they have been
+/// acknowledged or patience ends, the others when they had a moment for the other side's FIN.
+async fn end_sockets(mark: u32, patience: Duration) {
     let started = Instant::now();
-    loop {
-        let left = end(Which::TimeWait).and_then(|_| Ok(sockets::count_marked(mark)?));
+    while started.elapsed() < patience {
+        let left = sockets::destroy_marked(mark, Which::TimeWait).and_then(|_| {
+            let unacknowledged = sockets::count_marked(mark, Which::Unacknowledged)?;
+            Ok((unacknowledged, sockets::count_marked(mark, Which::All)?))
+        });
         match left {
-            Ok(0) => return,
-            Ok(_) if started.elapsed() < LAST_WORDS => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Ok(_) => break,
-            Err(error) => {
-                // Without CONFIG_INET_DIAG_DESTROY they go by themselves within a minute.
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "new connections may stall for a minute"
-                );
-                return;
-            }
+            Ok((_, 0)) => return,
+            Ok((0, _)) if started.elapsed() >= LAST_WORDS => break,
+            Ok(_) => sleep(Duration::from_millis(20)).await,
+            Err(_) => break,
         }
     }
-    if let Err(error) = end(Which::All) {
+    if let Err(error) = sockets::destroy_marked(mark, Which::All) {
+        // Without CONFIG_INET_DIAG_DESTROY they go by themselves within a minute.
         tracing::warn!(
-            error = format!("{error:#}"),
-            "new connections may stall for a minute"
+            %error,
+            "cannot end our old sockets: new connections may stall for a minute"
         );
     }
 }

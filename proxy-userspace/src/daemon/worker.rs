@@ -23,6 +23,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// this long.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(300);
 
+/// How long a worker's thread may take to end when its work is done.
+const JOIN: Duration = Duration::from_secs(1);
+
 /// What a worker is given.
 pub(super) struct Assignment {
     pub(super) index: u32,
@@ -55,8 +58,16 @@ impl Worker {
         Ok(Self { done, thread })
     }
 
-    /// Waits for the thread.
+    /// Waits for the thread, which should have nothing left to do. One that hangs goes with the
+    /// process.
     pub(super) fn join(self) {
+        let started = std::time::Instant::now();
+        while !self.thread.is_finished() {
+            if started.elapsed() > JOIN {
+                return tracing::error!("a worker does not end");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
         match self.thread.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "a worker failed"),

@@ -64,7 +64,7 @@ impl Plan {
         for rule in rules(handle)
             .await?
             .iter()
-            .filter(|rule| !is_our_rule(rule))
+            .filter(|rule| !is_our_rule(rule, self.table))
         {
             let (mark, mask) = rule_mark(rule);
             for (bit, key) in [
@@ -184,18 +184,22 @@ impl Plan {
     }
 }
 
-/// Removes every rule and route that carries our protocol number. What is gone is fine.
+/// Removes every rule and route of `table` that carries our protocol number. What is gone is fine.
 ///
 /// # Errors
 ///
 /// If netlink fails.
-pub async fn remove_all(handle: &Handle) -> Result<(), NetlinkError> {
-    for rule in rules(handle).await?.into_iter().filter(is_our_rule) {
+pub async fn remove_all(handle: &Handle, table: u32) -> Result<(), NetlinkError> {
+    for rule in rules(handle)
+        .await?
+        .into_iter()
+        .filter(|rule| is_our_rule(rule, table))
+    {
         ignore_missing(handle.rule().del(rule).execute().await)
             .map_err(|e| NetlinkError::new("remove a rule of ours", e))?;
     }
     for route in routes(handle).await? {
-        if u8::from(route.header.protocol) == PROTOCOL {
+        if u8::from(route.header.protocol) == PROTOCOL && route_table(&route) == table {
             ignore_missing(handle.route().del(route).execute().await)
                 .map_err(|e| NetlinkError::new("remove a route of ours", e))?;
         }
@@ -235,10 +239,9 @@ async fn routes(handle: &Handle) -> Result<Vec<RouteMessage>, NetlinkError> {
     Ok(all)
 }
 
-fn is_our_rule(rule: &RuleMessage) -> bool {
-    rule.attributes.iter().any(
-        |attribute| matches!(attribute, RuleAttribute::Protocol(p) if u8::from(*p) == PROTOCOL),
-    )
+fn is_our_rule(rule: &RuleMessage, table: u32) -> bool {
+    let carries_our_number = |attribute: &RuleAttribute| matches!(attribute, RuleAttribute::Protocol(p) if u8::from(*p) == PROTOCOL);
+    rule_table(rule) == table && rule.attributes.iter().any(carries_our_number)
 }
 
 fn rule_mark(rule: &RuleMessage) -> (u32, u32) {

@@ -27,6 +27,8 @@ pub struct Journal {
     pub interfaces: Vec<String>,
     /// The bit on our sockets.
     pub socket_mark: u32,
+    /// The table of our rules and routes.
+    pub table: u32,
 }
 
 impl Journal {
@@ -120,6 +122,7 @@ mod tests {
             netns: 4_026_531_840,
             interfaces: vec!["eth0".to_owned()],
             socket_mark: 0x2000_0000,
+            table: 8780,
         }
     }
 

@@ -46,18 +46,18 @@ pub fn enter(name: &str) -> io::Result<()> {
     setns(File::open(path(name))?, CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
 }
 
-/// Moves the calling thread into the namespace with this [`current_id`], if it has a name.
-/// `false` if none has.
+/// Moves the calling thread into the namespace with this [`current_id`], by its name or by a
+/// process that is in it. `false` if there is neither: then it is gone.
 ///
 /// # Errors
 ///
 /// If `CAP_SYS_ADMIN` is missing.
 pub fn enter_id(id: u64) -> io::Result<bool> {
-    let Ok(entries) = fs::read_dir(NAMED) else {
-        return Ok(false);
-    };
-    for entry in entries.flatten() {
-        if let Ok(file) = File::open(entry.path())
+    let entries = |directory| fs::read_dir(directory).into_iter().flatten().flatten();
+    let named = entries(NAMED).map(|entry| entry.path());
+    let lived_in = entries("/proc").map(|entry| entry.path().join("ns/net"));
+    for path in named.chain(lived_in) {
+        if let Ok(file) = File::open(path)
             && file.metadata().is_ok_and(|metadata| metadata.ino() == id)
         {
             setns(file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from)?;

@@ -28,18 +28,29 @@ const INET_DIAG_BC_MARK_COND: u8 = 10;
 /// `struct inet_diag_sockid` within `struct inet_diag_msg`.
 const SOCKET_ID: std::ops::Range<usize> = 4..52;
 
-/// TCP states, as bits (`1 << TCP_…`).
+/// All TCP states, as bits (`1 << TCP_…`).
 const ALL_STATES: u32 = 0x1fff;
-const LISTEN: u32 = 1 << 10;
-const TIME_WAIT: u32 = 1 << 6;
 
 /// Which sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// In TIME_WAIT.
     TimeWait,
+    /// Closing, with bytes that the other side has not acknowledged.
+    Unacknowledged,
     /// In every state but LISTEN.
     All,
+}
+
+impl Which {
+    const fn states(self) -> u32 {
+        match self {
+            Self::TimeWait => 1 << 6,
+            // FIN_WAIT1, LAST_ACK, CLOSING.
+            Self::Unacknowledged => 1 << 4 | 1 << 9 | 1 << 11,
+            Self::All => ALL_STATES & !(1 << 10),
+        }
+    }
 }
 
 /// Ends the TCP sockets of this network namespace whose mark is `mark`, and returns
@@ -49,14 +60,10 @@ pub enum Which {
 ///
 /// If sock_diag cannot be asked, or refuses to end a socket.
 pub fn destroy_marked(mark: u32, which: Which) -> io::Result<usize> {
-    let states = match which {
-        Which::TimeWait => TIME_WAIT,
-        Which::All => ALL_STATES & !LISTEN,
-    };
     let mut ended = 0;
     for family in [libc::AF_INET, libc::AF_INET6] {
         let family = u8::try_from(family).unwrap_or_default();
-        let sockets = SockDiag::open()?.dump(family, states, mark)?;
+        let sockets = SockDiag::open()?.dump(family, which.states(), mark)?;
         let mut diag = SockDiag::open()?;
         for id in &sockets {
             diag.destroy(family, id)?;
@@ -66,18 +73,16 @@ pub fn destroy_marked(mark: u32, which: Which) -> io::Result<usize> {
     Ok(ended)
 }
 
-/// The TCP sockets that [`destroy_marked`] would end.
+/// How many TCP sockets [`destroy_marked`] would end.
 ///
 /// # Errors
 ///
 /// If sock_diag cannot be asked.
-pub fn count_marked(mark: u32) -> io::Result<usize> {
+pub fn count_marked(mark: u32, which: Which) -> io::Result<usize> {
     let mut count = 0;
     for family in [libc::AF_INET, libc::AF_INET6] {
         let family = u8::try_from(family).unwrap_or_default();
-        count += SockDiag::open()?
-            .dump(family, ALL_STATES & !LISTEN, mark)?
-            .len();
+        count += SockDiag::open()?.dump(family, which.states(), mark)?.len();
     }
     Ok(count)
 }
