@@ -115,7 +115,8 @@ fn commands_to_a_daemon_that_stops_are_answered() {
         world.weir.output().contains("stopping")
     });
     let began = SystemTime::now();
-    let output = world.weir.command(&["status"]);
+    assert_eq!(world.weir.status()["mode"], "draining");
+    let output = world.weir.command(&["bypass", "add", "192.0.2.1"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("stopping"), "{text}");

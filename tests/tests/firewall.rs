@@ -1,7 +1,10 @@
 //! Routers whose settings or firewall stand in the way: what works all the same, and the valve
 //! where nothing can.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use weir_tests::{Dial, Family, Layout, Load, Network, Options, Plan, World, dial, until};
 
@@ -144,6 +147,35 @@ fn translation_on_the_wan_opens_the_valve() {
     assert!(working > 50, "only {working} of 60 connections worked");
 }
 
+/// The usual dual-stack router: IPv4 is translated, IPv6 is not, and clients use both.
+#[test]
+fn what_works_for_one_family_does_not_keep_the_valve_shut_for_the_other() {
+    for rule in [
+        "table ip r { chain p { type nat hook postrouting priority srcnat; oifname wan0 masquerade; }; }",
+        "table ip r { chain i { type filter hook input priority filter; tcp dport 80 drop; }; }",
+    ] {
+        let world = World::with(&Layout::default(), &Options::default(), |net| {
+            net.router.nft(rule).unwrap();
+        });
+        let load = Load::start(&world.net.client, &[Plan::new(Family::V6, 46000..46200)]);
+        until(SOON, "direct IPv4 connections", || {
+            let open = world.weir.status()["valves"].as_array().unwrap().clone();
+            for number in 0..weir_tests::ORIGINS {
+                let _ = answers(&world, number);
+            }
+            open.iter().any(|valve| valve["family"] == "ipv4")
+        });
+        let working = (0..40).filter(|index| answers(&world, index % 4)).count();
+        assert!(working > 30, "only {working} of 40 connections worked");
+        for attempt in load.stop() {
+            assert!(
+                attempt.outcome.is_ok_and(|echo| echo.intercepted()),
+                "IPv6 is untouched"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_dead_origin_alone_does_not_open_the_valve() {
     let config = "[limits]\nconnect_timeout = \"1s\"\n";
@@ -210,6 +242,16 @@ fn drop_input(net: &Network) {
 
 /// Whether the origin answers; it sees the router then.
 fn translated(world: &World, number: u8) -> bool {
+    ask(world, number).is_some_and(|peer| peer == Family::V4.router_wan())
+}
+
+/// Whether the origin answers.
+fn answers(world: &World, number: u8) -> bool {
+    ask(world, number).is_some()
+}
+
+/// Whom the origin sees, if it answers in time.
+fn ask(world: &World, number: u8) -> Option<IpAddr> {
     let to = SocketAddr::new(Family::V4.origin(number), 80);
     let way = Dial {
         deadline: Duration::from_secs(3),
@@ -219,8 +261,7 @@ fn translated(world: &World, number: u8) -> bool {
         .net
         .client
         .run(|| dial(&way).and_then(|mut connection| connection.echo("/")));
-    echo.unwrap()
-        .is_ok_and(|echo| echo.peer().ip() == Family::V4.router_wan())
+    echo.unwrap().ok().map(|echo| echo.peer().ip())
 }
 
 fn plans() -> Vec<Plan> {

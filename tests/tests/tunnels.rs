@@ -1,8 +1,8 @@
 //! Connections that are no HTTP, or no longer.
 
-use std::io;
+use std::{io, time::Duration};
 
-use weir_tests::{Connection, Family, Pattern, World};
+use weir_tests::{Connection, Family, Pattern, World, until};
 
 const MIB: usize = 1 << 20;
 
@@ -42,6 +42,24 @@ fn what_is_not_http_is_tunnelled() {
         }
     }
     assert_eq!(world.origin.requests(), 0);
+}
+
+/// `printf foo | nc origin 80`: a word that could begin a request, and then the end.
+#[test]
+fn a_word_and_the_end_reach_the_origin() {
+    let world = World::new();
+    for family in Family::BOTH {
+        let mut connection = world.connect(family);
+        connection.send("GET").unwrap();
+        connection.half_close().unwrap();
+        until(
+            Duration::from_secs(20),
+            "a connection at the origin",
+            || world.origin.connections() > 0,
+        );
+        let _ = connection.to_end();
+    }
+    assert_eq!(world.weir.outcomes("tunnel"), 2);
 }
 
 /// A tunnel to the origin's echo: both ways at once, a half-close, and nothing lost.

@@ -93,6 +93,10 @@ fn after_kill_9_the_next_run_adopts_and_its_stop_undoes() {
         all_direct(&net);
         weir.start_again();
     }
+    // With the run directory lost, too: what carries our names is found all the same.
+    weir.kill9();
+    std::fs::remove_dir_all(weir.run_dir()).unwrap();
+    weir.start_again();
     use_it(&net);
     let after = HostState::of(&net.router, &weir.instance);
     for subject in ["rules -4", "rules -6", "routes -4", "routes -6"] {
