@@ -1,8 +1,8 @@
 //! A client and a server that we did not write: curl and nginx.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
-use weir_tests::{Family, Layout, Network, Nginx, Options, Pattern, Weir, network};
+use weir_tests::{Family, Layout, Network, Nginx, Options, Pattern, Weir, network, until};
 
 /// Dropped in the order of its fields.
 struct Peers {
@@ -85,12 +85,11 @@ fn nginx_sees_curls_address_and_another_port() {
         let (seen, own) = (seen.split_once(' ').unwrap(), own.split_once(' ').unwrap());
         assert_eq!(seen.0, own.0);
         assert_ne!(seen.1, own.1);
-        assert!(
-            peers
-                .nginx
-                .access_log()
-                .contains(&format!("{} {} 200", seen.0, seen.1))
-        );
+        // nginx writes its log once the response is on its way.
+        let line = format!("{} {} 200", seen.0, seen.1);
+        until(Duration::from_secs(20), &line, || {
+            peers.nginx.access_log().contains(&line)
+        });
     }
     assert_eq!(peers.weir.flows("intercepted"), 2);
 }
