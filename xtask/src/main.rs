@@ -1,5 +1,6 @@
 //! Weir's build, run and test commands: `cargo xtask help`.
 
+mod fuzz;
 mod rooms;
 mod run;
 mod setup;
@@ -38,6 +39,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Runs the fuzz targets, 60 s each unless told otherwise; `fuzz/` has them.
+    Fuzz {
+        /// One of them: head, chunked, packet, differential.
+        target: Option<String>,
+        /// How long each runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// rustfmt, clippy with warnings denied, and the rules that neither knows.
     Lint,
 }
@@ -58,6 +67,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Build => setup::build(),
         Command::Run { args } => run::run(&args),
         Command::Test { args } => test::test(&args),
+        Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Command::Lint => test::lint(),
     }
 }

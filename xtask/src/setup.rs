@@ -1,13 +1,16 @@
 //! The build tools, and the build.
 
-use std::process::Command;
+use std::{env, ffi::OsString, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use crate::tools::{cargo, output, run, target_dir, which, workspace};
+use crate::tools::{cargo, output, run, sysroot, target_dir, which, workspace};
 
 /// It uses rustc's own LLVM, so no LLVM package is needed; 0.11 and later need one.
 const BPF_LINKER: &str = "0.10.3";
+
+/// Only `cargo xtask fuzz` needs it.
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// Brings rust-src and bpf-linker, if they are not there.
 pub(crate) fn build_tools() -> Result<()> {
@@ -29,13 +32,7 @@ pub(crate) fn build() -> Result<()> {
 
 /// The kernel programs' `core` is built from source.
 fn rust_src() -> Result<()> {
-    let rustc = || {
-        let mut command = Command::new("rustc");
-        command.current_dir(workspace());
-        command
-    };
-    let sysroot = output(rustc().args(["--print", "sysroot"]))?;
-    let library = format!("{}/lib/rustlib/src/rust/library/core", sysroot.trim());
+    let library = format!("{}/lib/rustlib/src/rust/library/core", sysroot()?);
     if std::path::Path::new(&library).exists() {
         return Ok(());
     }
@@ -51,26 +48,41 @@ fn rust_src() -> Result<()> {
 }
 
 fn bpf_linker() -> Result<()> {
+    install("bpf-linker", BPF_LINKER).context(
+        "bpf-linker could not be built: is the network there, and a C linker (Debian: gcc)?",
+    )
+}
+
+/// Brings cargo-fuzz, if it is not there.
+pub(crate) fn cargo_fuzz() -> Result<()> {
+    install("cargo-fuzz", CARGO_FUZZ).context(
+        "cargo-fuzz could not be built: is the network there, and a C linker (Debian: gcc)?",
+    )
+}
+
+/// PATH with our own tools in front.
+pub(crate) fn path_with_tools() -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let tools = target_dir().join("tools/bin");
+    Ok(env::join_paths(
+        std::iter::once(tools).chain(env::split_paths(&path)),
+    )?)
+}
+
+/// Builds `program` below target/tools, if it is not there in this version.
+fn install(program: &str, version: &str) -> Result<()> {
     let tools = target_dir().join("tools");
-    let linker = tools.join("bin/bpf-linker");
-    if linker.exists()
-        && output(Command::new(&linker).arg("--version"))?
+    let binary = tools.join("bin").join(program);
+    if binary.exists()
+        && output(Command::new(&binary).arg("--version"))?
             .trim()
-            .ends_with(BPF_LINKER)
+            .ends_with(version)
     {
         return Ok(());
     }
-    eprintln!("xtask: building bpf-linker {BPF_LINKER} (once, about a minute)");
+    eprintln!("xtask: building {program} {version} (once, about a minute)");
     run(cargo()
-        .args([
-            "install",
-            "bpf-linker",
-            "--version",
-            BPF_LINKER,
-            "--locked",
-            "--force",
-            "--root",
-        ])
+        .args(["install", program, "--version", version])
+        .args(["--locked", "--force", "--root"])
         .arg(&tools))
-    .context("bpf-linker could not be built: is the network there, and a C linker (Debian: gcc)?")
 }

@@ -39,10 +39,12 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         .env("WEIR_NGINX", nginx))
 }
 
-/// Formatting and lints, warnings denied, for the daemon and for the kernel programs.
+/// Formatting and lints, warnings denied, for the daemon, the fuzz targets and the kernel programs.
 pub(crate) fn lint() -> Result<()> {
     setup::build_tools()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
+    run(cargo().arg("fmt").args(fuzz).arg("--check"))?;
     rooms::check()?;
     run(cargo()
         .args([
@@ -52,6 +54,12 @@ pub(crate) fn lint() -> Result<()> {
             "--workspace",
             "--all-targets",
         ])
+        .args(DENY_WARNINGS))?;
+    run(cargo()
+        .arg("clippy")
+        .args(fuzz)
+        .args(["--release", "--locked", "--all-targets", "--target-dir"])
+        .arg(target_dir())
         .args(DENY_WARNINGS))?;
     // As `proxy-userspace/build.rs` builds them, with everything that is compiled out otherwise.
     run(cargo()

@@ -31,6 +31,13 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Where the pinned toolchain is.
+pub(crate) fn sysroot() -> Result<String> {
+    let mut rustc = Command::new("rustc");
+    let sysroot = output(rustc.current_dir(workspace()).args(["--print", "sysroot"]))?;
+    Ok(sysroot.trim().to_owned())
+}
+
 /// Runs `command`; its failure is an error that names it.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command

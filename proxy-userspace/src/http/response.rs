@@ -275,8 +275,9 @@ fn check_interim(
     if announces_body(framing) {
         return Err(bad("1xx with a body"));
     }
-    if request.minor == 0 || minor == 0 {
-        // RFC 9110 §15.2: HTTP/1.0 does not know them.
+    // RFC 9110 §15.2: HTTP/1.0 does not know them. One that a client of 1.0 has provoked is
+    // dropped on its way (the session does it); one that says it is 1.0 is no interim response.
+    if minor == 0 {
         return Err(bad("1xx in HTTP/1.0"));
     }
     // RFC 9110 §7.8: the origin may switch only to what it was asked for, and has to say to what.

@@ -1,13 +1,14 @@
 //! Can the first bytes of a connection begin an HTTP/1 request?
 
-use crate::http::syntax::is_token_byte;
+use crate::http::syntax::{is_text_byte, is_token_byte};
 
 /// What the bytes so far allow to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// Nothing yet: they are a prefix of both.
     NeedMore,
-    /// A request, well-formed or not: [`parse_request`](super::parse_request) has the next word.
+    /// A request, or what a lenient reader would take for one:
+    /// [`parse_request`](super::parse_request) has the next word.
     Http {
         /// Bytes to drop before the request line: one empty line (RFC 9112 §2.2), or none.
         skip: usize,
@@ -17,8 +18,12 @@ pub enum Start {
 }
 
 /// Longest method that we take for one, bytes. The longest registered one has 17
-/// (`UPDATEREDIRECTREF`); without a bound, a stream of letters would never be decided.
+/// (`UPDATEREDIRECTREF`).
 pub(super) const MAX_METHOD: usize = 32;
+
+/// By how many bytes it is decided at the latest: what could still begin a request then is for
+/// the head parser to refuse. As long a request line as readers commonly take.
+const MAX_UNDECIDED: usize = 8 * 1024;
 
 /// What begins an HTTP/2 connection with prior knowledge (RFC 9113 §3.4), as far as it looks like
 /// a request line of HTTP/1.
@@ -27,40 +32,57 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 /// Decides on `buf`, all the bytes of a connection so far, as early as can be.
 ///
 /// Only what *cannot* begin a request is [`Start::NotHttp`] and may be tunnelled. A malformed
-/// request must not become a tunnel: the origin might read more in it than we did.
+/// request must not become a tunnel, or the origin would read a request that we did not. And
+/// origins are lenient: they skip empty lines and whitespace before the method, and take runs of
+/// whitespace, VT, FF and a bare CR among it, for the space behind it (RFC 9112 §2.2, §3).
 ///
 /// Also good for the later requests of a connection, where it tells whether an empty line has to
 /// be dropped; what is not HTTP there is for the head parser to refuse.
 #[must_use]
 pub fn classify(buf: &[u8]) -> Start {
-    let skip = match buf {
-        [b'\r', b'\n', ..] => 2,
-        [] | [b'\r'] => return Start::NeedMore,
-        [b'\r', ..] => return Start::NotHttp,
-        _ => 0,
-    };
-    if skip == 0 && is_prefix_of_either(buf, HTTP2_PREFACE) {
+    if !buf.is_empty() && is_prefix_of_either(buf, HTTP2_PREFACE) {
         return if buf.len() < HTTP2_PREFACE.len() {
             Start::NeedMore
         } else {
             Start::NotHttp
         };
     }
-    let line = &buf[skip..];
-    let method = line
-        .iter()
-        .take(MAX_METHOD + 1)
-        .take_while(|&&byte| is_token_byte(byte))
-        .count();
-    if method > MAX_METHOD {
-        return Start::NotHttp;
+    if buf.len() >= MAX_UNDECIDED && lenient(&buf[..MAX_UNDECIDED]).is_none() {
+        return Start::Http { skip: 0 };
     }
-    match line[method..] {
-        [] | [b' '] if method > 0 || line.is_empty() => Start::NeedMore,
-        // Every form of a target begins with a visible ASCII character (RFC 9112 §3.2).
-        [b' ', target, ..] if method > 0 && target.is_ascii_graphic() => Start::Http { skip },
-        _ => Start::NotHttp,
+    match lenient(buf) {
+        None => Start::NeedMore,
+        Some(false) => Start::NotHttp,
+        Some(true) => {
+            let skip = if buf.starts_with(b"\r\n") { 2 } else { 0 };
+            Start::Http { skip }
+        }
     }
+}
+
+/// Might somebody read a request in `buf`? `None` if more is needed to tell.
+fn lenient(buf: &[u8]) -> Option<bool> {
+    let line = skip_while(buf, |byte| is_lenient_space(byte) || byte == b'\n');
+    let rest = skip_while(line, is_token_byte);
+    let target = skip_while(rest, is_lenient_space);
+    match target {
+        // Without a method, or with nothing between it and what follows.
+        [_, ..] if rest.len() == line.len() || target.len() == rest.len() => Some(false),
+        // A line end behind the method: there is no target.
+        [b'\n', ..] => Some(false),
+        [byte, ..] => Some(is_text_byte(*byte)),
+        [] => None,
+    }
+}
+
+fn skip_while(bytes: &[u8], skipped: impl Fn(u8) -> bool) -> &[u8] {
+    let count = bytes.iter().take_while(|&&byte| skipped(byte)).count();
+    &bytes[count..]
+}
+
+/// What readers that split a request line at whitespace take for it (RFC 9112 §3).
+const fn is_lenient_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
 }
 
 /// Do `left` and `right` agree as far as the shorter one goes?
@@ -71,6 +93,7 @@ fn is_prefix_of_either(left: &[u8], right: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{HeadLimits, parse_request};
 
     const HTTP: Start = Start::Http { skip: 0 };
 
@@ -92,23 +115,28 @@ mod tests {
             (b"\r", Start::NeedMore),
             (b"\r\n", Start::NeedMore),
             (b"\r\nGET /", Start::Http { skip: 2 }),
-            (b"\r\n\r\nGET /", Start::NotHttp),
-            (b"\rG", Start::NotHttp),
-            (b"\n", Start::NotHttp),
+            (b"\r\n\r\n", Start::NeedMore),
+            (b"\rG", Start::NeedMore),
+            (b"\n", Start::NeedMore),
+            (b"\n\x05proto", Start::NotHttp),
             (b"\x16", Start::NotHttp),
             (b"\x16\x03\x01\x02\x00", Start::NotHttp),
             (b"SSH-2.0-x", Start::NeedMore),
-            (b"SSH-2.0-x\r", Start::NotHttp),
+            (b"SSH-2.0-x\r", Start::NeedMore),
             (b"SSH-2.0-x\r\n", Start::NotHttp),
             (b"\0", Start::NotHttp),
-            (b" GET / HTTP/1.1", Start::NotHttp),
-            (b"GET  /", Start::NotHttp),
-            (b"GET\t/", Start::NotHttp),
+            (b" \x01", Start::NotHttp),
+            (b"GET \r", Start::NeedMore),
             (b"GET \r\n", Start::NotHttp),
-            (b"GET \xc3", Start::NotHttp),
+            (b"GET\r\n", Start::NotHttp),
+            (b"GET\n/", Start::NotHttp),
+            (b"GET \0", Start::NotHttp),
+            (b"\r\n\r\n\x16", Start::NotHttp),
             (b"\x13BitTorrent protocol", Start::NotHttp),
             (b"{\"id\": 1}", Start::NotHttp),
-            (b"A12345678901234567890123456789012", Start::NotHttp),
+            (b"A12345678901234567890123456789012", Start::NeedMore),
+            (b"A12345678901234567890123456789012\n", Start::NotHttp),
+            (b"A12345678901234567890123456789012 /", HTTP),
         ];
         for (bytes, expected) in cases {
             assert_eq!(
@@ -118,6 +146,47 @@ mod tests {
                 String::from_utf8_lossy(bytes)
             );
         }
+    }
+
+    /// As some origin would read a request in each of them, none may become a tunnel.
+    #[test]
+    fn what_lenient_readers_take_for_a_request_is_refused() {
+        let limits = HeadLimits {
+            head_bytes: 64 * 1024,
+            fields: 100,
+        };
+        let long = "A".repeat(MAX_UNDECIDED);
+        let starts = [
+            "\nGET / HTTP/1.1\r\n",
+            "\r\n\r\nGET / HTTP/1.1\r\n",
+            "\r\n\nGET / HTTP/1.1\r\n",
+            "\rGET / HTTP/1.1\r\n",
+            " GET / HTTP/1.1\r\n",
+            "\r\n GET / HTTP/1.1\r\n",
+            "\tGET / HTTP/1.1\r\n",
+            "\x0cGET / HTTP/1.1\r\n",
+            "GET  / HTTP/1.1\r\n",
+            "GET\t/ HTTP/1.1\r\n",
+            "GET\x0b/ HTTP/1.1\r\n",
+            "GET\r/ HTTP/1.1\r\n",
+            "GET \r/ HTTP/1.1\r\n",
+            "GET \u{e4} HTTP/1.1\r\n",
+            "A1234567890123456789012345678901234567890 / HTTP/1.1\r\n",
+            &format!("{long} / HTTP/1.1\r\n"),
+            &format!("{}GET / HTTP/1.1\r\n", "\r\n".repeat(MAX_UNDECIDED / 2)),
+        ];
+        for start in starts {
+            let request = format!("{start}Host: a\r\n\r\n");
+            let Start::Http { skip } = classify(request.as_bytes()) else {
+                panic!("{start:?}");
+            };
+            assert!(
+                parse_request(&request.as_bytes()[skip..], &limits).is_err(),
+                "{start:?}"
+            );
+        }
+        assert_eq!(classify(long.as_bytes()), HTTP);
+        assert_eq!(classify(&long.as_bytes()[1..]), Start::NeedMore);
     }
 
     #[test]
@@ -138,7 +207,11 @@ mod tests {
 
     #[test]
     fn a_verdict_never_changes() {
-        let inputs: [&[u8]; 5] = [
+        let inputs: [&[u8]; 9] = [
+            b"\n\n GET\x0b\r/ HTTP/1.1\r\n",
+            b"\n\n\x16GET / HTTP/1.1\r\n",
+            &[b'a'; MAX_UNDECIDED + 2],
+            &[b'\n'; MAX_UNDECIDED + 2],
             b"GET / HTTP/1.1\r\n",
             b"\r\nGET / HTTP/1.1\r\n",
             b"SSH-2.0-OpenSSH_9.6\r\n",

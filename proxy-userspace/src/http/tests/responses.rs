@@ -37,7 +37,10 @@ fn framing_by_rfc_9112_section_6_3() {
         (GET, "1.1 100", "Content-Length: 0\r\n", Ok(F::None)),
         (GET, "1.1 100", LENGTH, Err(())),
         (GET, "1.1 100", CHUNKED, Err(())),
-        (OLD, "1.1 100", "", Err(())),
+        // To be dropped, not to be answered with a 502.
+        (OLD, "1.1 100", "", Ok(F::None)),
+        (OLD, "1.1 103", "Link: x\r\n", Ok(F::None)),
+        (OLD, "1.1 101", SWITCH, Err(())),
         (GET, "1.0 100", "", Err(())),
         // Item 2: a tunnel.
         (CONNECT, "1.1 200", "", Ok(F::Tunnel)),

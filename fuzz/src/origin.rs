@@ -1,0 +1,218 @@
+//! Readers that are not ours, to see a relayed stream as an origin or a client would.
+
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    Request, Response,
+    body::{Body as _, Bytes, Incoming},
+    client,
+    rt::{Read, ReadBufCursor, Write},
+    server,
+    service::service_fn,
+};
+
+/// A chunked body, as a reader of RFC 9112 §7.1.3 decodes it who checks nothing else.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Plain {
+    /// Ends after `len` bytes.
+    Complete {
+        /// With framing.
+        len: usize,
+        /// Without.
+        content: Vec<u8>,
+    },
+    /// Bytes are missing.
+    Incomplete,
+    /// Not what the grammar has.
+    Malformed,
+}
+
+/// Reads the body at the beginning of `body`.
+#[must_use]
+pub fn read_chunked(body: &[u8]) -> Plain {
+    let (mut at, mut content) = (0, Vec::new());
+    loop {
+        let Some(line) = line(&body[at..]) else {
+            return Plain::Incomplete;
+        };
+        at += line.len() + 2;
+        let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
+        let size = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        let Some(size) = size else {
+            return Plain::Malformed;
+        };
+        if size == 0 {
+            break;
+        }
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let Some(data) = body[at..].get(..size) else {
+            return Plain::Incomplete;
+        };
+        content.extend_from_slice(data);
+        at += size;
+        match body[at..] {
+            [b'\r', b'\n', ..] => at += 2,
+            [] | [b'\r'] => return Plain::Incomplete,
+            _ => return Plain::Malformed,
+        }
+    }
+    while let Some(line) = line(&body[at..]) {
+        at += line.len() + 2;
+        if line.is_empty() {
+            return Plain::Complete { len: at, content };
+        }
+    }
+    Plain::Incomplete
+}
+
+fn line(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    Some(&bytes[..end])
+}
+
+/// A message as hyper has read it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Of a request.
+    pub method: String,
+    /// Of a request.
+    pub target: String,
+    /// Of a response.
+    pub status: u16,
+    /// The length of the body if it is known beforehand.
+    pub length: Option<u64>,
+    /// The content; `None` if it broke off or was malformed.
+    pub body: Option<Vec<u8>>,
+}
+
+/// The requests that a hyper server sees in `stream`, and how the connection ended for it.
+pub fn requests(stream: &[u8]) -> (Vec<Seen>, hyper::Result<()>) {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let service = service_fn(|request: Request<Incoming>| {
+        let seen = Rc::clone(&seen);
+        async move {
+            let (parts, body) = request.into_parts();
+            let length = body.size_hint().exact();
+            let body = body.collect().await.ok();
+            seen.borrow_mut().push(Seen {
+                method: parts.method.to_string(),
+                target: parts.uri.to_string(),
+                status: 0,
+                length,
+                body: body.map(|body| body.to_bytes().to_vec()),
+            });
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let connection = server::conn::http1::Builder::new()
+        .half_close(true)
+        .header_read_timeout(None)
+        .serve_connection(Replay::new(stream, true), service);
+    let ended = run(pin!(connection)).expect("it reads to the end");
+    (seen.take(), ended)
+}
+
+/// The response that a hyper client sees in `stream` after a request with `method`.
+#[must_use]
+pub fn response(stream: &[u8], method: &str) -> Option<Seen> {
+    let request = Request::builder()
+        .method(method)
+        .uri("/")
+        .header("host", "a")
+        .body(Empty::<Bytes>::new())
+        .ok()?;
+    let exchange = async {
+        let (mut sender, mut connection) =
+            client::conn::http1::handshake(Replay::new(stream, false))
+                .await
+                .ok()?;
+        let mut answer = pin!(async {
+            let (parts, body) = sender.send_request(request).await.ok()?.into_parts();
+            let length = body.size_hint().exact();
+            let body = body.collect().await.ok();
+            Some(Seen {
+                status: parts.status.as_u16(),
+                length,
+                body: body.map(|body| body.to_bytes().to_vec()),
+                ..Seen::default()
+            })
+        });
+        let mut connected = true;
+        std::future::poll_fn(move |context| {
+            if connected && Pin::new(&mut connection).poll(context).is_ready() {
+                connected = false;
+            }
+            answer.as_mut().poll(context)
+        })
+        .await
+    };
+    run(pin!(exchange)).expect("it reads to the end")
+}
+
+/// Polls a future whose input is all there. `None` if it waits for something all the same.
+fn run<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    (0..100_000).find_map(|_| match future.as_mut().poll(&mut context) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
+}
+
+/// A connection on which `input` comes, then the end; what is written is dropped.
+struct Replay<'i> {
+    input: &'i [u8],
+    /// False until something was written: a response does not come before its request.
+    open: bool,
+}
+
+impl<'i> Replay<'i> {
+    const fn new(input: &'i [u8], open: bool) -> Self {
+        Self { input, open }
+    }
+}
+
+impl Read for Replay<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.open {
+            return Poll::Pending;
+        }
+        let (now, later) = self.input.split_at(self.input.len().min(buf.remaining()));
+        buf.put_slice(now);
+        self.input = later;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Replay<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.open = true;
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
