@@ -35,14 +35,17 @@ pub(super) async fn receive_response(
         if !head.interim {
             break head;
         }
-        let mut bytes = Vec::with_capacity(head.len);
-        head.write_forwarded(buffer, true, &mut bytes);
-        progress.within_interim.set(true);
-        if client.write_all(&bytes).await.is_err() {
-            return Outcome::ClientGone;
+        // RFC 9110 §15.2: a client of HTTP/1.0 does not know interim responses.
+        if request.minor > 0 {
+            let mut bytes = Vec::with_capacity(head.len);
+            head.write_forwarded(buffer, true, &mut bytes);
+            progress.within_interim.set(true);
+            if client.write_all(&bytes).await.is_err() {
+                return Outcome::ClientGone;
+            }
+            progress.within_interim.set(false);
+            add(&progress.bytes_out, bytes.len());
         }
-        progress.within_interim.set(false);
-        add(&progress.bytes_out, bytes.len());
         buffer.advance(head.len);
     };
     progress.status.set(Some(head.status));
