@@ -50,6 +50,7 @@ fn request(bytes: &[u8]) {
     head.write_forwarded(bytes, &mut out);
     assert!(!head.is_verbatim() || out == bytes[..head.len]);
     nothing_is_invented(&bytes[..head.len], &out);
+    nothing_is_left(&bytes[..head.len], &out, true);
     let again = parse_request(&out, &LIMITS)
         .expect("it was accepted before")
         .expect("it was complete");
@@ -79,6 +80,7 @@ fn response(setup: Setup, bytes: &[u8]) {
     head.write_forwarded(bytes, persistent, &mut out);
     assert!(!head.is_verbatim(persistent) || out == bytes[..head.len]);
     nothing_is_invented(&bytes[..head.len], &out);
+    nothing_is_left(&bytes[..head.len], &out, false);
     let again = parse_response(&out, &LIMITS, &context)
         .expect("it was accepted before")
         .expect("it was complete");
@@ -153,4 +155,40 @@ fn nothing_is_invented(came: &[u8], goes: &[u8]) {
             String::from_utf8_lossy(line)
         );
     }
+}
+
+/// No field goes that is the next hop's business (RFC 9110 §7.6.1), but for those that are ours
+/// to write, and Transfer-Encoding.
+fn nothing_is_left(came: &[u8], goes: &[u8], request: bool) {
+    let named: Vec<String> = fields(came)
+        .filter(|(name, _)| name == "connection")
+        .flat_map(|(_, value)| {
+            let options = value.split(',').map(|option| option.trim().to_owned());
+            options.collect::<Vec<_>>()
+        })
+        .collect();
+    for (name, value) in fields(goes) {
+        match name.as_str() {
+            "connection" | "transfer-encoding" => {}
+            "te" => assert!(request && value.trim() == "trailers"),
+            "upgrade" => assert!(named.contains(&name) && !value.split(',').any(is_h2c)),
+            "keep-alive" | "proxy-connection" => panic!("{name}"),
+            _ => assert!(!named.contains(&name), "{name}"),
+        }
+    }
+}
+
+fn is_h2c(protocol: &str) -> bool {
+    protocol.trim().split(['/', '-']).next() == Some("h2c")
+}
+
+/// Names and values, in lower case.
+fn fields(head: &[u8]) -> impl Iterator<Item = (String, String)> {
+    head.split(|&byte| byte == b'\n')
+        .skip(1)
+        .filter_map(|line| {
+            let line = String::from_utf8_lossy(line).to_ascii_lowercase();
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_owned(), value.to_owned()))
+        })
 }
