@@ -205,6 +205,19 @@ fn ambiguous_framing_is_refused_and_never_forwarded() {
 }
 
 #[test]
+fn a_refused_head_has_no_content() {
+    let world = World::new();
+    for family in Family::BOTH {
+        let mut connection = world.connect(family);
+        connection.send("HEAD / HTTP/1.1\r\n\r\n").unwrap();
+        let answer = String::from_utf8(connection.to_end().unwrap()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n") && answer.matches("\r\n\r\n").count() == 1);
+    }
+    assert_eq!(world.origin.requests(), 0);
+}
+
+#[test]
 fn every_request_has_its_record() {
     let world = World::new();
     for family in Family::BOTH {

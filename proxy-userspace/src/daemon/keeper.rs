@@ -36,6 +36,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long changes of the network are let settle.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// Clients can cause an overload as often as they like; it is told no oftener than this.
+const OVERLOAD_QUIET: Duration = Duration::from_secs(10);
+
 /// The daemon's state.
 pub(super) struct Keeper {
     pub(super) options: Options,
@@ -55,6 +58,7 @@ pub(super) struct Keeper {
     pub(super) valves: Valves,
     /// The limit in force.
     pub(super) connections: usize,
+    pub(super) overload_told: Option<Instant>,
     pub(super) started: Instant,
 }
 
@@ -238,7 +242,7 @@ impl Keeper {
     }
 
     /// Whether new flows should go direct: from 7/8 of the limit up, until 3/4 is reached again.
-    fn overloaded(&self, already: bool) -> bool {
+    fn overloaded(&mut self, already: bool) -> bool {
         let active = self.lasting.stats.active();
         let limit = self.connections as u64;
         let overloaded = if already {
@@ -246,13 +250,12 @@ impl Keeper {
         } else {
             active >= settings::pressure(self.connections)
         };
-        if overloaded != already {
-            tracing::debug!(
-                active,
-                limit,
-                overloaded,
-                "new flows go direct while overloaded"
-            );
+        let quiet = self
+            .overload_told
+            .is_some_and(|then| then.elapsed() < OVERLOAD_QUIET);
+        if overloaded && !already && !quiet {
+            tracing::warn!(active, limit, "overloaded: new flows go direct");
+            self.overload_told = Some(Instant::now());
         }
         overloaded
     }

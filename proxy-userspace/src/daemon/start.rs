@@ -126,6 +126,7 @@ async fn start_claimed(
         shared: None,
         listen: None,
         connections,
+        overload_told: None,
         options,
         dataplane,
         set,

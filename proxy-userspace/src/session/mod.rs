@@ -134,7 +134,9 @@ impl Session {
         let mut transaction = self.transaction();
         transaction.describe_refused(received);
         transaction.bytes_in = received.len() as u64;
-        self.answer(refusal.status, refusal.reason, true, &mut transaction)
+        // RFC 9110 §9.3.2, as far as what came can be read.
+        let body = !received.starts_with(b"HEAD ");
+        self.answer(refusal.status, refusal.reason, body, &mut transaction)
             .await;
         transaction.end(&self.shared, refusal.reason);
         self.close().await;
