@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use weir_tests::{
-    ASIDE, HostState, Namespace, Options, Weir, all_direct, lived_in, until, until_some, use_it,
+    ASIDE, Dial, Family, HostState, Namespace, Options, Weir, all_direct, dial, lived_in, until,
+    until_some, use_it,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -156,6 +157,63 @@ fn an_interface_that_vanishes_takes_nothing_with_it() {
     weir.stop();
     let rules = net.router.ip(&["rule"]).unwrap();
     assert!(!rules.contains("lan0") && !rules.contains(ASIDE), "{rules}");
+    all_direct(&net);
+}
+
+/// A redialled line, a re-created bridge: the same name, another index.
+#[test]
+fn an_interface_that_comes_back_is_intercepted_on_again() {
+    let (net, _origin) = lived_in();
+    let mut weir = Weir::start(&net.router, &Options::default());
+    use_it(&net);
+    net.router.ip(&["link", "delete", "lan0"]).unwrap();
+    until(SOON, "its loss being noticed", || {
+        weir.status()["interfaces"][0]["attached"] == false
+    });
+
+    let (client, router) = (net.client.name(), net.router.name());
+    let pair = ["peer", "name", "lan0", "netns", router];
+    net.router
+        .ip(&[
+            &["link", "add", "eth0", "netns", client, "type", "veth"],
+            &pair[..],
+        ]
+        .concat())
+        .unwrap();
+    for (end, device, hosts) in [(&net.client, "eth0", [2, 3]), (&net.router, "lan0", [1, 1])] {
+        for host in hosts {
+            // The router's one address is asked for twice.
+            let _ = end.ip(&[
+                "address",
+                "add",
+                &format!("10.77.1.{host}/24"),
+                "dev",
+                device,
+            ]);
+            let v6 = format!("fd77:1::{host}/64");
+            let _ = end.ip(&["address", "add", &v6, "dev", device, "nodad"]);
+        }
+        end.ip(&["link", "set", device, "up"]).unwrap();
+    }
+    net.client
+        .ip(&["route", "add", "default", "via", "10.77.1.1"])
+        .unwrap();
+    net.client
+        .ip(&["-6", "route", "add", "default", "via", "fd77:1::1"])
+        .unwrap();
+    until(SOON, "both families' interception", || {
+        Family::BOTH.into_iter().all(|family| {
+            let way = Dial::new((family.client(), 0), family.http());
+            let echo = net.client.run(|| dial(&way).and_then(|mut c| c.echo("/")));
+            echo.unwrap().is_ok_and(|echo| echo.intercepted())
+        })
+    });
+    assert!(
+        weir.output().contains("attached again"),
+        "{}",
+        weir.output()
+    );
+    weir.stop();
     all_direct(&net);
 }
 
