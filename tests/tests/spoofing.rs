@@ -1,8 +1,10 @@
 //! Our source ports towards origins: few, taken, and never the client's own.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use weir_tests::{Family, Layout, Options, World, connect};
+use weir_tests::{Family, Layout, Options, World, connect, until};
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// A world whose daemon has only these ports.
 fn with_ports(range: &str) -> World {
@@ -57,6 +59,10 @@ fn a_port_that_the_client_is_using_itself_is_passed_over() {
             // Neither may another connection of that client take it meanwhile.
             let mut second = world.connect(family);
             assert_eq!(second.get("/").unwrap().status, 502, "both are in use");
+            drop((connection, second));
+            until(SOON, "the end of both connections", || {
+                world.weir.status()["connections"]["active"] == 0
+            });
         }
     }
 }
