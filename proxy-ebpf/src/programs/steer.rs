@@ -170,30 +170,24 @@ impl Seen<'_> {
         let flow = &self.segment.flow;
         let (ifindex, reason) = (self.ifindex(), reason.as_str());
         let (sport, dport) = (u16::from_be(flow.sport), u16::from_be(flow.dport));
+        macro_rules! say {
+            ($from:expr, $to:expr) => {
+                aya_log_ebpf::debug!(
+                    self.ctx,
+                    "interface {}: {:i} {} -> {:i} {}: {}",
+                    ifindex,
+                    $from,
+                    sport,
+                    $to,
+                    dport,
+                    reason
+                )
+            };
+        }
         if flow.family == proxy_ebpf::key::IPV4 {
-            let (from, to) = (u32::from_be(flow.saddr[0]), u32::from_be(flow.daddr[0]));
-            aya_log_ebpf::debug!(
-                self.ctx,
-                "interface {}: {:i} {} -> {:i} {}: {}",
-                ifindex,
-                from,
-                sport,
-                to,
-                dport,
-                reason
-            );
+            say!(u32::from_be(flow.saddr[0]), u32::from_be(flow.daddr[0]));
         } else {
-            let (from, to) = (octets(&flow.saddr), octets(&flow.daddr));
-            aya_log_ebpf::debug!(
-                self.ctx,
-                "interface {}: {:i} {} -> {:i} {}: {}",
-                ifindex,
-                from,
-                sport,
-                to,
-                dport,
-                reason
-            );
+            say!(octets(&flow.saddr), octets(&flow.daddr));
         }
     }
 

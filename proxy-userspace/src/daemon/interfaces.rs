@@ -76,9 +76,9 @@ impl Keeper {
     pub(super) async fn refresh_own_addresses(&mut self) -> Result<()> {
         let now = own::prefixes(&self.handle).await?;
         let before = &mut self.interfaces.own;
-        for prefix in now.difference(&before.clone()) {
-            self.dataplane.add_own(*prefix)?;
-            before.insert(*prefix);
+        for prefix in now.difference(before).copied().collect::<Vec<_>>() {
+            self.dataplane.add_own(prefix)?;
+            before.insert(prefix);
         }
         for prefix in before.difference(&now).copied().collect::<Vec<_>>() {
             self.dataplane.remove_own(prefix)?;

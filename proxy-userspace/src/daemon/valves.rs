@@ -5,6 +5,7 @@ use std::time::Instant;
 use proxy_ebpf::{
     counter::Delivery as Count,
     key::{IPV4, IPV6},
+    settings::ROLE_LAN,
     verdict::Reason,
 };
 use serde_json::{Value, json};
@@ -65,8 +66,9 @@ impl Keeper {
 
     fn look_at_deliveries(&mut self) {
         let (now, window) = (Instant::now(), self.options.config.valve.window);
-        let mut told = true;
-        for interface in self.interfaces.iter() {
+        let mut changed = false;
+        // SYNs are marked on LANs alone.
+        for interface in self.interfaces.iter().filter(|i| i.role == ROLE_LAN) {
             for (place, (family, name)) in FAMILIES.into_iter().enumerate() {
                 let count = |what| self.dataplane.delivery(interface.slot, family, what);
                 let (Ok(marked), Ok(delivered)) = (count(Count::Marked), count(Count::Delivered))
@@ -80,7 +82,7 @@ impl Keeper {
                 if !valve.look(now, window, marked, delivered) {
                     continue;
                 }
-                told = false;
+                changed = true;
                 if valve.is_open() {
                     tracing::error!(
                         reason = Reason::NotDelivered.as_str(),
@@ -100,7 +102,7 @@ impl Keeper {
                 }
             }
         }
-        if !told {
+        if changed {
             self.tell_interfaces();
         }
     }
