@@ -123,7 +123,7 @@ impl Connection {
 /// Octets as a person reads them: ASCII with escapes, long ones cut in the middle.
 #[must_use]
 pub fn shown(octets: &[u8]) -> String {
-    const ENDS: usize = 400;
+    const ENDS: usize = 160;
     if octets.len() <= 2 * ENDS {
         return format!("\"{}\"", octets.escape_ascii());
     }
@@ -139,7 +139,7 @@ pub fn shown(octets: &[u8]) -> String {
 ///
 /// # Panics
 ///
-/// When they differ, with both and the place of the first difference.
+/// When they differ, with the place of the first difference and what is around it.
 #[track_caller]
 fn same(came: &[u8], expected: &[u8]) {
     if came == expected {
@@ -150,9 +150,15 @@ fn same(came: &[u8], expected: &[u8]) {
         .zip(expected)
         .take_while(|(a, b)| a == b)
         .count();
+    let around = |octets: &[u8]| {
+        let from = place.saturating_sub(80).min(octets.len());
+        shown(&octets[from..octets.len().min(place + 80)])
+    };
     panic!(
-        "expected: {}\n     came: {}\nfirst difference at {place}",
-        shown(expected),
-        shown(came)
+        "octets differ at {place}, of {} expected and {} that came\nexpected: {}\n     came: {}",
+        expected.len(),
+        came.len(),
+        around(expected),
+        around(came)
     );
 }

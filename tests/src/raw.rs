@@ -213,6 +213,38 @@ impl Stage {
         (client, origin)
     }
 
+    /// How many octets that an end has sent are not acknowledged yet, as `ss` has it: 0 when the
+    /// kernel next to it has them all.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is not there any more.
+    #[track_caller]
+    #[must_use]
+    pub fn unacknowledged(&self, end: &Connection) -> u64 {
+        let is_client = Family::BOTH
+            .iter()
+            .any(|family| family.client() == end.local.ip());
+        let namespace = if is_client {
+            &self.net.client
+        } else {
+            &self.net.origin
+        };
+        let [from, to] = [end.local.to_string(), end.peer().to_string()];
+        let output = namespace
+            .command("ss")
+            .args(["-Htn", "src", &from, "dst", &to])
+            .output();
+        let output = output.unwrap_or_else(|error| panic!("ss (package iproute2): {error}"));
+        let text = String::from_utf8_lossy(&output.stdout);
+        // State, Recv-Q, Send-Q, …
+        let queued = text
+            .split_whitespace()
+            .nth(2)
+            .and_then(|octets| octets.parse().ok());
+        queued.unwrap_or_else(|| panic!("ss: no connection from {from} to {to}: {text}"))
+    }
+
     /// Sees to it that no client so far has come to the origin: the next one does, and is the
     /// first.
     ///

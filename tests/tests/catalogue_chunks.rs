@@ -165,12 +165,10 @@ fn extensions_have_a_limit() {
 
 /// Content goes on as it comes, lines only when they are whole and valid.
 fn begins(rest: &[u8], bad: &str) -> bool {
-    let valid = if bad.starts_with("1\r\nx") {
-        "1\r\nx"
-    } else {
-        ""
-    };
-    valid.as_bytes().starts_with(rest)
+    let valid = ["1\r\nx", "0\r\n"]
+        .into_iter()
+        .find(|valid| bad.starts_with(valid));
+    valid.unwrap_or_default().as_bytes().starts_with(rest)
 }
 
 /// Reads what there is until the end, whichever it is.
