@@ -170,16 +170,15 @@ impl Connection {
         Ok((self.take_ahead(), end))
     }
 
-    /// Reads `length` octets, no more of them in any second than `rate`, and returns their
-    /// checksum. What the socket cannot hold meanwhile waits at the sender.
+    /// Reads `length` octets into a checksum, no more of them in a second than `rate`. What the
+    /// socket cannot hold meanwhile waits at the sender.
     ///
     /// # Errors
     ///
     /// `UnexpectedEof` when fewer come.
-    pub fn slowly(&mut self, length: usize, rate: usize) -> io::Result<Fnv> {
+    pub fn paced(&mut self, length: usize, rate: usize, checksum: &mut Fnv) -> io::Result<()> {
         const PIECE: usize = 16 * 1024;
         let began = Instant::now();
-        let mut checksum = Fnv::default();
         let mut read = 0;
         while read < length {
             let piece = self.exactly(PIECE.min(length - read))?;
@@ -188,6 +187,17 @@ impl Connection {
             let due = Duration::from_secs_f64(read as f64 / rate as f64);
             thread::sleep(due.saturating_sub(began.elapsed()));
         }
+        Ok(())
+    }
+
+    /// Reads `length` octets as they come; their checksum.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` when fewer come.
+    pub fn checksum(&mut self, length: usize) -> io::Result<Fnv> {
+        let mut checksum = Fnv::default();
+        self.paced(length, usize::MAX, &mut checksum)?;
         Ok(checksum)
     }
 

@@ -14,6 +14,7 @@ mod expect;
 mod host_state;
 mod launch;
 mod load;
+mod memory;
 mod ping;
 mod raw;
 mod response;
@@ -30,6 +31,7 @@ pub use expect::shown;
 pub use host_state::HostState;
 pub use launch::{Failed, Options, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
+pub use memory::MemoryWatch;
 pub use ping::{ping, udp};
 pub use proxy_userspace::lab::{
     ASIDE, Family, Hop, LAN, Layout, Namespace, Network, ORIGINS, Origin, Side, WAN,
