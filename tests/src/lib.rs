@@ -19,6 +19,7 @@ mod ping;
 mod raw;
 mod response;
 mod server;
+mod slowloris;
 mod traces;
 mod wait;
 mod world;
@@ -40,6 +41,7 @@ pub use proxy_userspace::lab::{
 pub use raw::{GET, OK, RawOrigin, Stage};
 pub use response::Response;
 pub use server::{Nginx, Server};
+pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};
 pub use wait::{until, until_some};
 pub use world::World;
