@@ -15,6 +15,7 @@ mod host_state;
 mod launch;
 mod load;
 mod memory;
+mod peers;
 mod ping;
 mod raw;
 mod response;
@@ -33,6 +34,7 @@ pub use host_state::HostState;
 pub use launch::{Failed, Options, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
 pub use memory::MemoryWatch;
+pub use peers::{Peers, Program, Site, Sites, spoofed};
 pub use ping::{ping, udp};
 pub use proxy_userspace::lab::{
     ASIDE, Family, Hop, LAN, Layout, Namespace, Network, ORIGINS, Origin, Side, WAN,
@@ -40,7 +42,7 @@ pub use proxy_userspace::lab::{
 };
 pub use raw::{GET, OK, RawOrigin, Stage};
 pub use response::Response;
-pub use server::{Nginx, Server};
+pub use server::Server;
 pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};
 pub use wait::{until, until_some};

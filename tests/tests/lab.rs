@@ -2,6 +2,7 @@
 //! `weir lab` itself.
 
 use std::{
+    net::SocketAddr,
     panic,
     path::Path,
     process::{Child, Command, Stdio},
@@ -13,8 +14,8 @@ use nix::{
     unistd::Pid,
 };
 use weir_tests::{
-    Family, Hop, HostState, Layout, Load, Nginx, Origin, Pattern, Plan, Side, connect, get,
-    network, repeat, run_weir, until, until_some, weir_binary,
+    Family, Hop, HostState, Layout, Load, Origin, Plan, Side, Site, Sites, connect, get, network,
+    repeat, run_weir, until, until_some, weir_binary,
 };
 
 const MIB: usize = 1 << 20;
@@ -163,20 +164,24 @@ fn load_comes_from_the_ports_it_was_given() {
 }
 
 #[test]
-fn nginx_serves_in_the_origins_namespace() {
+fn real_servers_serve_in_the_origins_namespace() {
     let net = network(&Layout::default());
-    let body = Pattern::bytes(100_000);
-    let nginx = Nginx::start(&net.origin, Family::V4.http(), &[("file", &body)]);
-    for family in Family::BOTH {
-        let mut connection = connect(&net.client, (family.client(), 0), family.http());
-        assert_eq!(connection.get("/file").unwrap().body, body);
-        let who = connection.get("/who").unwrap().text();
-        assert_eq!(
-            who,
-            format!("{} {}\n", family.client(), connection.local.port())
-        );
+    let _sites = Sites::start(&net.origin);
+    for site in Site::ALL {
+        for family in Family::BOTH {
+            let to = SocketAddr::new(site.address(family), 80);
+            let mut connection = connect(&net.client, (family.client(), 0), to);
+            let index = connection.get("/index.html").unwrap();
+            assert_eq!(index.body, Site::INDEX, "{site:?}");
+            let own = format!("{} {}", family.client(), connection.local.port());
+            assert_eq!(index.field(Site::PEER), Some(own.as_str()), "{site:?}");
+            assert_eq!(
+                connection.get("/big").unwrap().body,
+                Site::big(),
+                "{site:?}"
+            );
+        }
     }
-    assert!(nginx.access_log().lines().count() >= 2);
 }
 
 #[test]

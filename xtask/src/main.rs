@@ -1,6 +1,7 @@
 //! Weir's build, run and test commands: `cargo xtask help`.
 
 mod fuzz;
+mod programs;
 mod rooms;
 mod run;
 mod setup;
