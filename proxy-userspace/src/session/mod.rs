@@ -27,7 +27,7 @@ use crate::{
     listener::Accepted,
     observe::{AccessLog, Stats},
     reason::Reason,
-    upstream::{ConnectError, Upstream},
+    upstream::{ConnectError, Upstream, Way},
 };
 
 /// What sessions need; a session keeps what it began with across a reload.
@@ -167,7 +167,7 @@ impl Session {
         let opened = valve_opens(self.shared.valve.clone(), self.to);
         let upstream = &self.shared.upstream;
         let connected = tokio::select! {
-            connected = upstream.connect(self.from, self.to) => connected,
+            connected = upstream.connect(self.from, self.to, Way::default()) => connected,
             () = opened => return Err(Unconnected::ValveOpened),
         };
         match connected {
@@ -240,8 +240,9 @@ impl Unconnected {
     /// `None` is a reset.
     const fn status(&self) -> Option<u16> {
         match self {
-            Self::Failed(ConnectError::Refused) | Self::ValveOpened => None,
+            Self::Failed(ConnectError::Refused | ConnectError::Reset) | Self::ValveOpened => None,
             Self::Failed(ConnectError::Timeout) => Some(504),
+            Self::Failed(ConnectError::Limit(_)) => Some(503),
             Self::Failed(_) => Some(502),
         }
     }
