@@ -1,18 +1,15 @@
 //! A client of which a test chooses every octet, address and port.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpStream},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use proxy_userspace::lab::{
     Namespace,
-    origin::{BLOCK, Fnv, Pattern},
+    origin::{Fnv, Pattern},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
+    connection::Connection,
     echo::Echo,
     response::{Response, broken},
 };
@@ -29,6 +26,8 @@ pub struct Dial {
     pub to: SocketAddr,
     /// For the handshake, and then for each read and write.
     pub deadline: Duration,
+    /// `SO_RCVBUF`, in octets; the kernel's own if absent.
+    pub buffer: Option<usize>,
 }
 
 impl Dial {
@@ -39,6 +38,7 @@ impl Dial {
             from: from.into(),
             to: to.into(),
             deadline: ANSWER,
+            buffer: None,
         }
     }
 }
@@ -74,6 +74,9 @@ pub fn dial(way: &Dial) -> io::Result<Connection> {
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    if let Some(octets) = way.buffer {
+        socket.set_recv_buffer_size(octets)?;
+    }
     socket.bind(&way.from.into())?;
     socket.connect_timeout(&way.to.into(), way.deadline)?;
     Connection::new(socket.into(), way.deadline)
@@ -93,63 +96,7 @@ pub fn get(namespace: &Namespace, from: impl Into<SocketAddr>, to: impl Into<Soc
         .unwrap_or_else(|error| panic!("{}: {error}", connection.local))
 }
 
-/// A TCP connection of the client.
-#[derive(Debug)]
-pub struct Connection {
-    /// The socket, for what this type does not offer.
-    pub stream: TcpStream,
-    /// Read, but not yet asked for.
-    ahead: Vec<u8>,
-    /// The client's own address and port.
-    pub local: SocketAddr,
-}
-
 impl Connection {
-    /// A socket that a test has connected by itself; each read and write has this deadline.
-    ///
-    /// # Errors
-    ///
-    /// When it is not connected any more.
-    pub fn new(stream: TcpStream, deadline: Duration) -> io::Result<Self> {
-        stream.set_read_timeout(Some(deadline))?;
-        stream.set_write_timeout(Some(deadline))?;
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
-        Ok(Self {
-            stream,
-            ahead: Vec::new(),
-            local,
-        })
-    }
-
-    /// Sends octets as they are.
-    ///
-    /// # Errors
-    ///
-    /// As the socket has them.
-    pub fn send(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(octets.as_ref())
-    }
-
-    /// Sends the first `length` octets of [`Pattern`] and returns their checksum.
-    ///
-    /// # Errors
-    ///
-    /// As the socket has them.
-    pub fn send_pattern(&mut self, length: usize) -> io::Result<Fnv> {
-        let (mut pattern, mut checksum) = (Pattern::default(), Fnv::default());
-        let mut block = vec![0; BLOCK];
-        let mut left = length;
-        while left > 0 {
-            let count = left.min(BLOCK);
-            pattern.fill(&mut block[..count]);
-            checksum.update(&block[..count]);
-            self.send(&block[..count])?;
-            left -= count;
-        }
-        Ok(checksum)
-    }
-
     /// GET with keep-alive; the response to it.
     ///
     /// # Errors
@@ -218,79 +165,5 @@ impl Connection {
     /// As [`Connection::get`].
     pub fn response_to_head(&mut self) -> io::Result<Response> {
         Response::read(self, true)
-    }
-
-    /// Reads exactly so many octets.
-    ///
-    /// # Errors
-    ///
-    /// `UnexpectedEof` when fewer come.
-    pub fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        while self.ahead.len() < length {
-            if self.fill()? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        let rest = self.ahead.split_off(length);
-        Ok(std::mem::replace(&mut self.ahead, rest))
-    }
-
-    /// Reads through the next occurrence of `end`, and returns what was read, `end` included.
-    ///
-    /// # Errors
-    ///
-    /// `UnexpectedEof` when it does not come.
-    pub fn through(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
-        let mut seen = 0;
-        loop {
-            let from = seen.max(end.len()) - end.len();
-            if let Some(at) = self.ahead[from..]
-                .windows(end.len())
-                .position(|part| part == end)
-            {
-                return self.exactly(from + at + end.len());
-            }
-            seen = self.ahead.len();
-            if self.fill()? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-    }
-
-    /// Reads everything up to the other side's FIN.
-    ///
-    /// # Errors
-    ///
-    /// As the socket has them; a reset is one.
-    pub fn to_end(&mut self) -> io::Result<Vec<u8>> {
-        while self.fill()? > 0 {}
-        Ok(std::mem::take(&mut self.ahead))
-    }
-
-    /// Says that nothing more will be sent.
-    ///
-    /// # Errors
-    ///
-    /// As the socket has them.
-    pub fn half_close(&mut self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
-    }
-
-    /// Lets go of the connection with a reset.
-    pub fn reset(self) {
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-    }
-
-    fn fill(&mut self) -> io::Result<usize> {
-        let before = self.ahead.len();
-        self.ahead.resize(before + BLOCK, 0);
-        let read = loop {
-            match self.stream.read(&mut self.ahead[before..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
-            }
-        };
-        self.ahead.truncate(before + *read.as_ref().unwrap_or(&0));
-        read
     }
 }

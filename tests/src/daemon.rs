@@ -325,6 +325,12 @@ impl Weir {
         sent.unwrap_or_else(|errno| panic!("{signal}: {errno}\n{}", self.output()));
     }
 
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How the process ended, if it did.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

@@ -7,29 +7,37 @@
 //! in `WEIR_BIN`, or `target/release/weir` of this workspace.
 
 mod client;
+mod connection;
 mod daemon;
 mod echo;
+mod expect;
 mod host_state;
 mod launch;
 mod load;
+mod memory;
 mod ping;
+mod raw;
 mod response;
 mod server;
 mod traces;
 mod wait;
 mod world;
 
-pub use client::{ANSWER, Connection, Dial, connect, dial, get};
+pub use client::{ANSWER, Dial, connect, dial, get};
+pub use connection::{Connection, End};
 pub use daemon::Weir;
 pub use echo::Echo;
+pub use expect::shown;
 pub use host_state::HostState;
 pub use launch::{Failed, Options, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
+pub use memory::MemoryWatch;
 pub use ping::{ping, udp};
 pub use proxy_userspace::lab::{
     ASIDE, Family, Hop, LAN, Layout, Namespace, Network, ORIGINS, Origin, Side, WAN,
     origin::{BLOCK, Fnv, Pattern},
 };
+pub use raw::{GET, OK, RawOrigin, Stage};
 pub use response::Response;
 pub use server::{Nginx, Server};
 pub use traces::{all_direct, lived_in, use_it};

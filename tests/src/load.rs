@@ -141,9 +141,8 @@ pub fn repeat(namespace: &Namespace, plans: &[Plan]) -> Vec<Attempt> {
 fn attempt(plan: &Plan, port: u16) -> Option<Attempt> {
     let from = SocketAddr::new(plan.family.client(), port);
     let way = Dial {
-        from,
-        to: plan.family.http(),
         deadline: plan.deadline,
+        ..Dial::new(from, plan.family.http())
     };
     let started = Instant::now();
     let outcome = exchange(&way);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::client::Connection;
+use crate::connection::Connection;
 
 /// A response, whole.
 #[derive(Clone, Debug)]

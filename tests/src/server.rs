@@ -28,6 +28,9 @@ use crate::{
     wait::until,
 };
 
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
 /// A listener whose every connection is given to a function of the test's.
 #[derive(Debug)]
 pub struct Server {
@@ -47,7 +50,7 @@ impl Server {
         address: SocketAddr,
         serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
     ) -> Self {
-        let listener = namespace.run(|| listen(address));
+        let listener = namespace.run(|| listen(address, None));
         let listener = listener
             .unwrap_or_else(|error| panic!("{error}"))
             .unwrap_or_else(|error| panic!("listening on {address}: {error}"));
@@ -71,7 +74,8 @@ impl Drop for Server {
 }
 
 /// Of the address's family alone, so that each family's wildcard address can be listened on.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// `buffer` is the `SO_RCVBUF` of its connections, which they inherit.
+pub(crate) fn listen(address: SocketAddr, buffer: Option<usize>) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -81,8 +85,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    if let Some(octets) = buffer {
+        socket.set_recv_buffer_size(octets)?;
+    }
     socket.bind(&address.into())?;
-    socket.listen(128)?;
+    socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 

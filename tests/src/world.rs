@@ -6,7 +6,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use proxy_userspace::lab::{Family, Layout, Network, Origin};
 
 use crate::{
-    client::{Connection, connect, get},
+    client::{connect, get},
+    connection::Connection,
     daemon::Weir,
     echo::Echo,
     launch::Options,
