@@ -41,9 +41,9 @@ impl Session {
             if !is_request {
                 match classify(&self.client.buffer) {
                     Start::NeedMore => {}
-                    Start::NotHttp if first => return Next::NotHttp,
+                    Start::NotHttp | Start::Http2 if first => return Next::NotHttp,
                     // The parser has the word, and refuses it.
-                    Start::NotHttp => is_request = true,
+                    Start::NotHttp | Start::Http2 => is_request = true,
                     Start::Http { skip } => {
                         self.client.buffer.advance(skip);
                         is_request = true;

@@ -14,7 +14,7 @@ use super::{
     relay::{self, Broken, add, write_both},
 };
 use crate::http::{
-    BodyDecoder, HeadScanner, RequestContext, ResponseFraming, ResponseHead, parse_response_from,
+    self, Edits, HeadScanner, RequestContext, ResponseFraming, ResponseHead, parse_response_from,
 };
 
 /// Reads the response to `request` from the origin, interim ones before it, and sends it on.
@@ -38,7 +38,7 @@ pub(super) async fn receive_response(
         // RFC 9110 §15.2: a client of HTTP/1.0 does not know interim responses.
         if request.minor > 0 {
             let mut bytes = Vec::with_capacity(head.len);
-            head.write_forwarded(buffer, true, &mut bytes);
+            head.write_forwarded(buffer, true, &Edits::NONE, &mut bytes);
             progress.within_interim.set(true);
             if client.write_all(&bytes).await.is_err() {
                 return Outcome::ClientGone;
@@ -53,15 +53,15 @@ pub(super) async fn receive_response(
     let says_persistent = persistent || !head.persistent;
 
     let mut rewritten = Vec::new();
-    if !head.is_verbatim(says_persistent) {
-        head.write_forwarded(buffer, says_persistent, &mut rewritten);
+    if !head.is_verbatim(says_persistent, &Edits::NONE) {
+        head.write_forwarded(buffer, says_persistent, &Edits::NONE, &mut rewritten);
     }
-    let mut decoder = BodyDecoder::from(head.framing);
+    let mut decoder = head.decoder(buffer);
     let (part, malformed) = match decoder.advance(&buffer[head.len..]) {
-        Ok(part) => (part.consumed, false),
-        Err(_) => (0, true),
+        Ok(part) => (part, false),
+        Err(_) => (http::Progress::default(), true),
     };
-    let end = head.len + part;
+    let end = head.len + part.forward;
     let written = if rewritten.is_empty() {
         client.write_all(&buffer[..end]).await
     } else {
@@ -75,8 +75,8 @@ pub(super) async fn receive_response(
     } else {
         rewritten.len()
     };
-    add(&progress.bytes_out, head_len + part);
-    buffer.advance(end);
+    add(&progress.bytes_out, head_len + part.forward);
+    buffer.advance(end + part.dropped);
     activity.touch();
     if malformed {
         return Outcome::BadResponse;

@@ -27,7 +27,7 @@ pub(super) enum Broken {
 }
 
 /// Relays a body: bytes that are in `buffer` first, then what `source` yields. Every byte is
-/// checked before it is sent on, and sent on as it came. `moved` counts them.
+/// checked before it is sent on, and sent on as it came. `moved` counts those.
 pub(super) async fn body(
     decoder: &mut BodyDecoder,
     buffer: &mut BytesMut,
@@ -37,24 +37,20 @@ pub(super) async fn body(
     activity: &Activity,
 ) -> Result<(), Broken> {
     loop {
-        let progress = decoder.advance(buffer);
-        let (consumed, done, malformed) = match &progress {
-            Ok(progress) => (progress.consumed, progress.done, false),
-            Err(_) => (0, false, true),
-        };
-        if consumed > 0 {
-            sink.write_all(&buffer[..consumed])
+        let progress = decoder.advance(buffer).map_err(|_| Broken::Malformed)?;
+        if progress.consumed() > 0 {
+            sink.write_all(&buffer[..progress.forward])
                 .await
                 .map_err(|_| Broken::Sink)?;
-            buffer.advance(consumed);
-            add(moved, consumed);
+            buffer.advance(progress.consumed());
+            add(moved, progress.forward);
             activity.touch();
         }
-        if malformed {
-            return Err(Broken::Malformed);
-        }
-        if done || decoder.is_done() {
+        if progress.done {
             return Ok(());
+        }
+        if progress.consumed() > 0 && !buffer.is_empty() {
+            continue;
         }
         let read = leg::read(source.as_ref(), buffer, BODY_READ)
             .await
@@ -64,6 +60,8 @@ pub(super) async fn body(
             return match decoder.on_eof() {
                 Eof::Complete => Ok(()),
                 Eof::Truncated => Err(Broken::Truncated),
+                // As a reset of the sender's would be passed on.
+                Eof::Lost => Err(Broken::Source),
             };
         }
     }

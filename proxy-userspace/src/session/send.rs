@@ -12,7 +12,7 @@ use super::{
     leg::{self, HEAD_READ},
     relay::{self, Broken, add, write_both},
 };
-use crate::http::{BodyDecoder, RequestHead};
+use crate::http::{self, Edits, RequestHead};
 
 /// Requests that a client may send ahead of their answers are read up to this many bytes;
 /// beyond that they wait in the socket.
@@ -35,22 +35,23 @@ pub(super) async fn send_request(
     activity: &Activity,
 ) -> Broken {
     let mut rewritten = Vec::new();
-    let bytes = if head.is_verbatim() {
+    let bytes = if head.is_verbatim(&Edits::NONE) {
         &received[..]
     } else {
-        head.write_forwarded(received, &mut rewritten);
+        head.write_forwarded(received, &Edits::NONE, &mut rewritten);
         &rewritten
     };
-    let mut decoder = BodyDecoder::from(head.framing);
+    let mut decoder = head.decoder(received);
     let (part, malformed) = match decoder.advance(buffer) {
-        Ok(part) => (part.consumed, false),
-        Err(_) => (0, true),
+        Ok(part) => (part, false),
+        Err(_) => (http::Progress::default(), true),
     };
-    if write_both(origin, bytes, &buffer[..part]).await.is_err() {
+    let sent = write_both(origin, bytes, &buffer[..part.forward]).await;
+    if sent.is_err() {
         return Broken::Sink;
     }
-    buffer.advance(part);
-    add(&progress.bytes_in, part);
+    buffer.advance(part.consumed());
+    add(&progress.bytes_in, part.forward);
     if malformed {
         return Broken::Malformed;
     }
