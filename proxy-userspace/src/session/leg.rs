@@ -4,6 +4,7 @@ use std::{io, net::Shutdown, time::Duration};
 
 use socket2::SockRef;
 use tokio::{
+    io::Interest,
     net::TcpStream,
     task::consume_budget,
     time::{Instant, sleep, timeout, timeout_at},
@@ -26,8 +27,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long it waits in total for a client that goes on sending.
 const LINGER_TOTAL: Duration = Duration::from_secs(30);
 
-/// How long a reset waits for the bytes before it to be acknowledged.
-const SETTLE: Duration = Duration::from_secs(2);
+/// How long a reset waits for the bytes before it to be taken, and then acknowledged.
+pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
 /// How often it looks, at first; each time half as often, down to [`SETTLE_SLOWEST`].
 const SETTLE_FIRST: Duration = Duration::from_millis(1);
@@ -156,6 +157,16 @@ pub(super) async fn write_both(
         }
     }
     Ok(())
+}
+
+/// Returns when the other side has reset the connection, whatever is still unread.
+pub(super) async fn is_reset(stream: &TcpStream) {
+    // Nothing is consumed: a read sees it too, behind the bytes that came before.
+    while let Ok(ready) = stream.ready(Interest::ERROR).await {
+        if ready.is_error() {
+            return;
+        }
+    }
 }
 
 /// FIN: nothing more will be sent.

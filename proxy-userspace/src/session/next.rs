@@ -136,7 +136,12 @@ impl Session {
     fn origin_spoke(&mut self, first: bool) -> Option<Next> {
         let origin = self.origin.as_ref()?;
         if origin.leg.buffer.is_empty() {
-            return Some(Next::Idle(Reason::OriginClosed));
+            if self.client.buffer.is_empty() {
+                return Some(Next::Idle(Reason::OriginClosed));
+            }
+            // It will not be there for what the client has begun to say: another one is made.
+            self.origin = None;
+            return None;
         }
         if !first {
             // Whatever it is, no request may follow (RFC 9112 §9.2).
@@ -191,7 +196,7 @@ impl Session {
                 _ => Woken::Over(Reason::ClientClosed),
             },
             // Its end, or bytes that nobody asked for.
-            _ = origin_speaks, if idle => return Woken::Origin,
+            _ = origin_speaks, if idle || (first && !head.is_request) => return Woken::Origin,
             connected = connected => connected,
             () = silence => return Woken::Silence,
             () = drained, if idle => return Woken::Over(Reason::Draining),

@@ -1,6 +1,9 @@
 //! A response on its way to the client.
 
+use std::time::Duration;
+
 use bytes::Buf as _;
+use tokio::time::timeout;
 
 use super::{
     Shared,
@@ -16,6 +19,10 @@ use crate::{
     },
     observe::Asymmetry,
 };
+
+/// How long an answer that is shorter than any status line, and none, may be the beginning of one
+/// behind some junk.
+const SHORT_ANSWER: Duration = Duration::from_millis(300);
 
 /// What the response is to be like, and what it answers.
 pub(super) struct Expected<'e> {
@@ -76,18 +83,13 @@ async fn receive(
         head.write_forwarded(buffer, says_persistent, &expected.edits, &mut rewritten);
         path.write(&rewritten, &buffer[head.len..end]).await
     }
-    .map_err(|_| Outcome::ClientGone)?;
+    .map_err(outcome)?;
     buffer.advance(end + part.dropped);
     if head.framing == ResponseFraming::Tunnel {
         return Ok(Outcome::Tunnel);
     }
     if !part.done {
-        path.body(&mut decoder, buffer).await.map_err(|b| match b {
-            Broken::Truncated => Outcome::Truncated,
-            Broken::Source => Outcome::OriginReset,
-            Broken::Sink => Outcome::ClientGone,
-            Broken::Malformed => Outcome::BadResponse,
-        })?;
+        path.body(&mut decoder, buffer).await.map_err(outcome)?;
     }
     // Bytes behind a complete response belong to no request of ours (RFC 9112 §9.2).
     if persistent && !buffer.is_empty() {
@@ -110,18 +112,34 @@ async fn is_raw(
             ResponseStart::NotHttp => return Ok(true),
             ResponseStart::NeedMore => {}
         }
-        if !more(buffer, path, progress).await? {
-            return Ok(!buffer.is_empty());
+        // It may be a short banner that nothing follows; the beginning of a status line is not.
+        let patience = if buffer.is_empty() || b"HTTP".starts_with(buffer) {
+            Duration::MAX
+        } else {
+            SHORT_ANSWER
+        };
+        match timeout(patience, more(buffer, path, progress)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Ok(!buffer.is_empty()),
+            Ok(Err(outcome)) => return Err(outcome),
+            Err(_) => return Ok(true),
         }
     }
 }
 
 /// ICY, HTTP/0.9 and the like: as it comes, to the end of the stream, which is its only framing.
 async fn raw(buffer: &mut Buffer, path: &Path<'_>) -> Result<Outcome, Outcome> {
-    match path.stream(buffer).await {
-        Ok(()) => Ok(Outcome::Raw),
-        Err(Broken::Sink) => Err(Outcome::ClientGone),
-        Err(_) => Err(Outcome::OriginReset),
+    path.stream(buffer).await.map_err(outcome)?;
+    Ok(Outcome::Raw)
+}
+
+/// What it means for the exchange that the response did not come through.
+const fn outcome(broken: Broken) -> Outcome {
+    match broken {
+        Broken::Truncated => Outcome::Truncated,
+        Broken::Source => Outcome::OriginReset,
+        Broken::Sink => Outcome::ClientGone,
+        Broken::Malformed => Outcome::BadResponse,
     }
 }
 
@@ -138,9 +156,7 @@ async fn interim(
         let mut bytes = Vec::with_capacity(head.len);
         head.write_forwarded(buffer, true, &Edits::NONE, &mut bytes);
         progress.within_interim.set(true);
-        path.write(&bytes, &[])
-            .await
-            .map_err(|_| Outcome::ClientGone)?;
+        path.write(&bytes, &[]).await.map_err(outcome)?;
         progress.within_interim.set(false);
     }
     buffer.advance(head.len);

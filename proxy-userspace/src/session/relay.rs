@@ -3,11 +3,11 @@
 use std::{cell::Cell, io};
 
 use bytes::Buf as _;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     buffer::Buffer,
-    leg::{self, BODY_READ},
+    leg::{self, BODY_READ, SETTLE},
     watch::{Direction, Side, Watch},
 };
 use crate::http::{BodyDecoder, Eof, Progress};
@@ -82,23 +82,31 @@ impl<'p> Path<'p> {
         Ok(read)
     }
 
-    /// Writes both slices.
-    pub(super) async fn write(&self, first: &[u8], second: &[u8]) -> io::Result<()> {
+    /// Writes both slices. If the sender resets meanwhile, the receiver has only so long to take
+    /// what is left.
+    pub(super) async fn write(&self, first: &[u8], second: &[u8]) -> Result<(), Broken> {
         let to = match self.from {
             Side::Client => Side::Origin,
             Side::Origin => Side::Client,
         };
         let waiting = self.direction.wait(to);
-        leg::write_both(self.sink, first, second, |written| {
+        let mut writing = std::pin::pin!(leg::write_both(self.sink, first, second, |written| {
             self.direction.count_written(written);
             if to == Side::Client {
                 add(self.moved, written);
             }
-        })
-        .await?;
+        }));
+        let written = tokio::select! {
+            biased;
+            written = &mut writing => written,
+            () = leg::is_reset(self.source) => match timeout(SETTLE, writing).await {
+                Ok(written) => written,
+                Err(_) => return Err(Broken::Source),
+            },
+        };
         drop(waiting);
         self.watch.touch();
-        Ok(())
+        written.map_err(|_| Broken::Sink)
     }
 
     /// Lets go of bytes that were sent on, or are not to be.
@@ -119,9 +127,7 @@ impl<'p> Path<'p> {
         loop {
             let progress = decoder.advance(buffer).map_err(|_| Broken::Malformed)?;
             if progress.forward > 0 {
-                self.write(&buffer[..progress.forward], &[])
-                    .await
-                    .map_err(|_| Broken::Sink)?;
+                self.write(&buffer[..progress.forward], &[]).await?;
             }
             self.consume(buffer, &progress);
             if progress.done {
@@ -149,7 +155,7 @@ impl<'p> Path<'p> {
     pub(super) async fn stream(&self, buffer: &mut Buffer) -> Result<(), Broken> {
         loop {
             if !buffer.is_empty() {
-                self.write(buffer, &[]).await.map_err(|_| Broken::Sink)?;
+                self.write(buffer, &[]).await?;
                 if self.from == Side::Client {
                     add(self.moved, buffer.len());
                 }

@@ -68,15 +68,13 @@ async fn head_and_body(
     };
     if let Some(body) = body {
         progress.request_begun.set(true);
-        return path.write(bytes, body).await.map_err(|_| Broken::Sink);
+        return path.write(bytes, body).await;
     }
     // Nothing goes out of a request whose body begins malformed.
     let mut decoder = head.decoder(received);
     let first = decoder.advance(buffer).map_err(|_| Broken::Malformed)?;
     progress.request_begun.set(true);
-    path.write(bytes, &buffer[..first.forward])
-        .await
-        .map_err(|_| Broken::Sink)?;
+    path.write(bytes, &buffer[..first.forward]).await?;
     path.consume(buffer, &first);
     path.body(&mut decoder, buffer).await
 }
