@@ -27,24 +27,53 @@ pub enum Reason {
     UnknownVersion,
     /// The origin's response was malformed or ambiguous: 502 if nothing had been sent on.
     BadResponse,
+    /// Bytes that cannot begin an HTTP request, where `http.not_http` is `reject`: 400.
+    NotHttp,
+    /// The origin answered the first request of its connection with what cannot begin an HTTP
+    /// response (ICY, HTTP/0.9); it was relayed to its end.
+    RawResponse,
+    /// A `[[rule]]` refused the request.
+    Denied,
+    /// A `[[rule]]` sent the client elsewhere.
+    Redirected,
+    /// `Host` does not name the address that was dialled, and `http.host_check` is strict: 421.
+    HostMismatch,
+    /// `Max-Forwards` was 0: TRACE or OPTIONS was answered here (RFC 9110 §7.6.2).
+    MaxForwards,
     /// The client did not finish a head within `limits.head_timeout`: 408.
     HeadTimeout,
-    /// Nothing moved for `limits.idle_timeout`.
+    /// Between two requests, or in a tunnel, nothing moved for the idle timeout.
     IdleTimeout,
+    /// The client moved nothing for `limits.client_timeout` within an exchange: 408 if nothing
+    /// had been sent on.
+    ClientStalled,
+    /// The client was slower than `limits.min_send_rate` or `limits.min_receive_rate`: 408 if
+    /// nothing had been sent on.
+    SlowClient,
+    /// The origin moved nothing for `limits.origin_timeout`: 504 if nothing had been sent on.
+    OriginStalled,
     /// The client closed or reset before the exchange was complete.
     ClientClosed,
     /// The origin closed or reset before its response was complete.
     OriginClosed,
     /// The origin refused the connection; the client was reset, as it would have been without us.
     OriginRefused,
+    /// The origin reset the connection while it was being made; so was the client's.
+    OriginReset,
     /// The origin could not be reached (ICMP, no route): 502.
     OriginUnreachable,
     /// The origin did not answer the connect within `limits.connect_timeout`: 504.
     OriginTimeout,
     /// No free source port for the client's address towards this origin: 502.
     NoSourcePort,
-    /// `limits.connections` was reached; the client was reset.
+    /// This process has no socket or descriptor left for a connection to the origin: 503.
+    LocalLimit,
+    /// `limits.connections` was reached: 503.
     Overload,
+    /// `limits.client_connections` was reached by this client: 503.
+    ClientLimit,
+    /// `limits.memory` was reached: 503.
+    MemoryLimit,
     /// The connection was made to the listener's own address, not intercepted.
     OwnListener,
     /// The daemon stopped before the exchange was complete.
@@ -56,7 +85,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 34] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -66,15 +95,28 @@ impl Reason {
         Self::UnknownCoding,
         Self::UnknownVersion,
         Self::BadResponse,
+        Self::NotHttp,
+        Self::RawResponse,
+        Self::Denied,
+        Self::Redirected,
+        Self::HostMismatch,
+        Self::MaxForwards,
         Self::HeadTimeout,
         Self::IdleTimeout,
+        Self::ClientStalled,
+        Self::SlowClient,
+        Self::OriginStalled,
         Self::ClientClosed,
         Self::OriginClosed,
         Self::OriginRefused,
+        Self::OriginReset,
         Self::OriginUnreachable,
         Self::OriginTimeout,
         Self::NoSourcePort,
+        Self::LocalLimit,
         Self::Overload,
+        Self::ClientLimit,
+        Self::MemoryLimit,
         Self::OwnListener,
         Self::Draining,
         Self::NoReturnPath,
@@ -93,15 +135,28 @@ impl Reason {
             Self::UnknownCoding => "unknown-coding",
             Self::UnknownVersion => "unknown-version",
             Self::BadResponse => "bad-response",
+            Self::NotHttp => "not-http",
+            Self::RawResponse => "raw-response",
+            Self::Denied => "denied",
+            Self::Redirected => "redirected",
+            Self::HostMismatch => "host-mismatch",
+            Self::MaxForwards => "max-forwards",
             Self::HeadTimeout => "head-timeout",
             Self::IdleTimeout => "idle-timeout",
+            Self::ClientStalled => "client-stalled",
+            Self::SlowClient => "slow-client",
+            Self::OriginStalled => "origin-stalled",
             Self::ClientClosed => "client-closed",
             Self::OriginClosed => "origin-closed",
             Self::OriginRefused => "origin-refused",
+            Self::OriginReset => "origin-reset",
             Self::OriginUnreachable => "origin-unreachable",
             Self::OriginTimeout => "origin-timeout",
             Self::NoSourcePort => "no-source-port",
+            Self::LocalLimit => "local-limit",
             Self::Overload => "overload",
+            Self::ClientLimit => "client-limit",
+            Self::MemoryLimit => "memory-limit",
             Self::OwnListener => "own-listener",
             Self::Draining => "draining",
             Self::NoReturnPath => "no-return-path",

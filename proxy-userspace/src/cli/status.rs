@@ -69,6 +69,8 @@ fn screen(status: &Value) -> String {
         ("flows", "flows"),
         ("packets", "packets"),
         ("outcomes", "outcomes"),
+        ("asymmetries", "asymmetries"),
+        ("hosts", "hosts"),
     ] {
         let counts = status[key].as_object().into_iter().flatten();
         let counts: Vec<_> = counts

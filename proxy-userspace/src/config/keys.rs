@@ -23,12 +23,13 @@ pub(super) struct Key {
 }
 
 /// The sections in the order of the sample, with their comments.
-pub(super) const SECTIONS: [(&str, &str); 8] = [
+pub(super) const SECTIONS: [(&str, &str); 9] = [
     ("intercept", "What is intercepted."),
     (
         "spoof",
         "How our connections to origins look: they come from the client's address.",
     ),
+    ("http", "What is done to HTTP, and to what is not."),
     (
         "limits",
         "What one client, one head or one pause may cost at most.",
@@ -51,6 +52,7 @@ pub(super) const SECTIONS: [(&str, &str); 8] = [
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+const TIB: usize = 1024 * 1024 * MIB;
 const INSTANT: Duration = Duration::from_millis(1);
 /// Shorter ones would be mistaken for the jitter of a busy router.
 const BLINK: Duration = Duration::from_millis(100);
@@ -78,7 +80,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 26] = [
+pub(super) static KEYS: [Key; 41] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
@@ -93,16 +95,49 @@ pub(super) static KEYS: [Key; 26] = [
         "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
     key!(spoof.ports: port_range(), fixed,
         "Source ports, from 1024. Keep them below the range that clients draw from."),
+    key!(http.via: boolean(), live,
+        "Whether messages get a Via of ours. Neither side is told of weir without it."),
+    key!(http.forwarded: word(), live,
+        "How origins are told the client's address, which they see anyway: \"off\",\n\
+         \"x-forwarded-for\" or \"forwarded\" (RFC 7239)."),
+    key!(http.not_http: word(), live,
+        "What cannot begin an HTTP request: \"tunnel\" relays it, \"reject\" answers 400."),
+    key!(http.http2_preface: word(), live,
+        "HTTP/2 with prior knowledge: \"tunnel\" relays it, \"reject\" answers 505."),
+    key!(http.silence: duration(Duration::ZERO..=MINUTE), live,
+        "A client that says nothing for so long gets its origin connected, so that a server\n\
+         that speaks first is heard (up to 1m; 0s: never)."),
+    key!(http.host_check: word(), live,
+        "A Host that does not name the address that was dialled: \"label\" says so in the access\n\
+         log, \"strict\" refuses it (421), \"off\" does not look."),
+    key!(http.host_strict_clients: prefixes(), live,
+        "Whom \"strict\" is for, such as [\"10.0.0.0/8\"]; everybody if empty."),
+    key!(http.host_dns: boolean(), live,
+        "Whether names in Host are looked up to check them; address literals always are."),
     key!(limits.connections: count(1..=1_000_000), live,
         "Client connections at once; beyond it new flows go direct (1 to 1000000)."),
+    key!(limits.client_connections: count(1..=1_000_000), live,
+        "Connections of one client address at once; beyond it: 503 (1 to 1000000)."),
+    key!(limits.memory: size(MIB..=TIB), live,
+        "Buffers of all connections together; beyond it new flows go direct (from 1MiB)."),
     key!(limits.head: size(KIB..=MIB), live,
         "The head of a request or response (1KiB to 1MiB)."),
     key!(limits.fields: count(1..=4096), live,
         "Fields in a head (1 to 4096)."),
     key!(limits.head_timeout: duration(INSTANT..=HOUR), live,
         "From the first byte of a head to its end (up to 1h)."),
+    key!(limits.min_send_rate: size(0..=MIB), live,
+        "Bytes per second that a client has to send while we wait for it; 0B: any."),
+    key!(limits.min_receive_rate: size(0..=MIB), live,
+        "Bytes per second that a client has to take while we have some; 0B: any."),
+    key!(limits.rate_grace: duration(BLINK..=HOUR), live,
+        "How long is waited, all in all, before the rates count (100ms to 1h)."),
     key!(limits.idle_timeout: duration(INSTANT..=WEEK), live,
-        "Nothing moved: a stalled body, or the pause between two requests (up to 168h)."),
+        "The pause of a client between two requests (up to 168h)."),
+    key!(limits.client_timeout: duration(INSTANT..=WEEK), live,
+        "Within an exchange, nothing comes from the client, or is taken by it (up to 168h)."),
+    key!(limits.origin_timeout: duration(INSTANT..=WEEK), live,
+        "Within an exchange, nothing comes from the origin, or is taken by it (up to 168h)."),
     key!(limits.tunnel_idle_timeout: duration(INSTANT..=WEEK), live,
         "Nothing moved in a tunnel: an upgrade, CONNECT, or what is not HTTP (up to 168h)."),
     key!(limits.connect_timeout: duration(INSTANT..=HOUR), live,
@@ -144,7 +179,7 @@ pub(super) fn split(path: &str) -> (&str, &str) {
 pub(super) fn sample(config: &Config) -> String {
     let mut text = String::from(
         "# Configuration of weir, every key at its default. What you do not need you can delete.\n\
-         # Durations have a unit: ms, s, m, h. Sizes too: B, KiB, MiB.\n\
+         # Durations have a unit: ms, s, m, h. Sizes too: B, KiB, MiB, GiB.\n\
          # Keys marked (restart) cannot change on a reload (SIGHUP).\n",
     );
     for (section, doc) in SECTIONS {

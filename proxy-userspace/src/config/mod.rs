@@ -17,8 +17,8 @@ use std::{fs, path::Path};
 
 pub use error::ConfigError;
 pub use settings::{
-    AccessTarget, Bypass, Config, Families, Host, Intercept, Limits, Log, MAX_PORTS, OnFailure,
-    Spoof, Valve, Workers,
+    AccessTarget, Bypass, Config, Families, Forwarded, Host, HostCheck, Http, Intercept, Limits,
+    Log, MAX_PORTS, OnFailure, Spoof, Unknown, Valve, Workers,
 };
 
 use document::{Document, Fault};

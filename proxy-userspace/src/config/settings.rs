@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
+
 /// All settings. [`Default`] is what an empty file gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -9,6 +11,8 @@ pub struct Config {
     pub intercept: Intercept,
     /// How our side towards origins looks.
     pub spoof: Spoof,
+    /// What is done to HTTP, and to what is not.
+    pub http: Http,
     /// What one client, one head or one pause may cost at most.
     pub limits: Limits,
     /// When steering that leads nowhere is given up.
@@ -91,19 +95,103 @@ impl Default for Spoof {
     }
 }
 
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Whether messages get a Via of ours (RFC 9110 §7.6.3). Default: no.
+    pub via: bool,
+    /// How origins are told the client's address. Default: they are not, they see it.
+    pub forwarded: Forwarded,
+    /// What becomes of connections that cannot begin a request. Default: a tunnel.
+    pub not_http: Unknown,
+    /// What becomes of HTTP/2 with prior knowledge (RFC 9113 §3.4). Default: a tunnel.
+    pub http2_preface: Unknown,
+    /// After how much silence of a new client its origin is connected, so that a server that
+    /// speaks first is heard; zero: never. Default: 300 ms.
+    pub silence: Duration,
+    /// What is done about a Host that does not name the address that was dialled. Default: label.
+    pub host_check: HostCheck,
+    /// The clients that `strict` is for; all if empty, which is the default.
+    pub host_strict_clients: Vec<IpNet>,
+    /// Whether names in Host are resolved to check them. Default: no.
+    pub host_dns: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            via: false,
+            forwarded: Forwarded::Off,
+            not_http: Unknown::Tunnel,
+            http2_preface: Unknown::Tunnel,
+            silence: Duration::from_millis(300),
+            host_check: HostCheck::Label,
+            host_strict_clients: Vec::new(),
+            host_dns: false,
+        }
+    }
+}
+
+/// How origins are told the client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// Not at all: our connection comes from it.
+    Off,
+    /// `X-Forwarded-For`
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
+}
+
+/// What becomes of what we do not speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// It is relayed as it is.
+    Tunnel,
+    /// It is answered with an error and closed.
+    Reject,
+}
+
+/// What is done about a Host that does not name the address that was dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostCheck {
+    /// The access log and a counter tell.
+    Label,
+    /// The request is refused with 421.
+    Strict,
+    /// Nothing, not even told.
+    Off,
+}
+
 /// `[limits]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Client connections at once; beyond it new flows go direct. Default: 16,000.
     pub connections: usize,
+    /// Connections of one client address at once; beyond it: 503. Default: 4,000.
+    pub client_connections: usize,
+    /// Buffers of all sessions together, bytes; beyond it new flows go direct. Default: 512 MiB.
+    pub memory: usize,
     /// The head of a request or response, bytes. Default: 64 KiB.
     pub head: usize,
     /// Fields in a head. Default: 128.
     pub fields: usize,
     /// From the first byte of a head to its end. Default: 30 s.
     pub head_timeout: Duration,
-    /// How long nothing may move, in a body or between requests. Default: 120 s.
+    /// Bytes per second that a client has to send at least while we wait for a head or a body;
+    /// 0: as slow as it likes. Default: 64.
+    pub min_send_rate: usize,
+    /// Bytes per second that a client has to take at least while we have some for it; 0: as slow
+    /// as it likes, which is the default: a paused download is legitimate.
+    pub min_receive_rate: usize,
+    /// How long we wait in total before the rates count. Default: 10 s.
+    pub rate_grace: Duration,
+    /// How long a client may be silent between requests. Default: 120 s.
     pub idle_timeout: Duration,
+    /// How long a client may neither send nor take anything of an exchange. Default: 120 s.
+    pub client_timeout: Duration,
+    /// How long an origin may neither send nor take anything of an exchange. Default: 300 s.
+    pub origin_timeout: Duration,
     /// How long nothing may move in a tunnel. Default: 1 h.
     pub tunnel_idle_timeout: Duration,
     /// How long an origin may take to answer our connect. Default: 10 s.
@@ -116,10 +204,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 16_000,
+            client_connections: 4_000,
+            memory: 512 * 1024 * 1024,
             head: 64 * 1024,
             fields: 128,
             head_timeout: Duration::from_secs(30),
+            min_send_rate: 64,
+            min_receive_rate: 0,
+            rate_grace: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
+            client_timeout: Duration::from_secs(120),
+            origin_timeout: Duration::from_secs(300),
             tunnel_idle_timeout: Duration::from_secs(3600),
             connect_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),

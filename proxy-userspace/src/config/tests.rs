@@ -36,7 +36,23 @@ on_failure = "open"
 heartbeat_stale = "500ms"
 [spoof]
 ports = "20000-20999"
+[http]
+via = true
+forwarded = "x-forwarded-for"
+not_http = "reject"
+http2_preface = "tunnel"
+silence = "0s"
+host_check = "strict"
+host_strict_clients = ["10.0.0.0/8", "fd00::1"]
+host_dns = true
 [limits]
+client_connections = 4
+memory = "3GiB"
+min_send_rate = "0B"
+min_receive_rate = "1KiB"
+rate_grace = "2s"
+client_timeout = "1m"
+origin_timeout = "90s"
 connections = 5
 head = "2KiB"
 fields = 7
@@ -80,12 +96,32 @@ fn every_key_is_read_into_its_type() {
         spoof: Spoof {
             ports: 20_000..=20_999,
         },
+        http: Http {
+            via: true,
+            forwarded: Forwarded::XForwardedFor,
+            not_http: Unknown::Reject,
+            http2_preface: Unknown::Tunnel,
+            silence: Duration::ZERO,
+            host_check: HostCheck::Strict,
+            host_strict_clients: vec![
+                "10.0.0.0/8".parse().unwrap(),
+                "fd00::1/128".parse().unwrap(),
+            ],
+            host_dns: true,
+        },
         limits: Limits {
             connections: 5,
+            client_connections: 4,
+            memory: 3 << 30,
             head: 2048,
             fields: 7,
             head_timeout: Duration::from_secs(1),
+            min_send_rate: 0,
+            min_receive_rate: 1024,
+            rate_grace: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(120),
+            client_timeout: Duration::from_secs(60),
+            origin_timeout: Duration::from_secs(90),
             tunnel_idle_timeout: Duration::from_secs(10_800),
             connect_timeout: Duration::from_millis(1500),
             drain: Duration::ZERO,
@@ -145,7 +181,7 @@ fn unknown_words_are_located_and_explained() {
     );
     assert_eq!(
         error("[metrics]\n"),
-        "weir.toml:1:2: unknown section [metrics]; there are: intercept, spoof, limits, valve, \
+        "weir.toml:1:2: unknown section [metrics]; there are: intercept, spoof, http, limits, valve, \
          log, bypass, host, workers"
     );
     assert_eq!(

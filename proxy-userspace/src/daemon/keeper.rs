@@ -241,20 +241,28 @@ impl Keeper {
         }
     }
 
-    /// Whether new flows should go direct: from 7/8 of the limit up, until 3/4 is reached again.
+    /// Whether new flows should go direct: from 7/8 of a limit up, until 3/4 is reached again.
     fn overloaded(&mut self, already: bool) -> bool {
         let active = self.lasting.stats.active();
         let limit = self.connections as u64;
+        let memory = self.lasting.stats.memory();
+        let memory_limit = self.options.config.limits.memory as u64;
         let overloaded = if already {
-            active > limit * 3 / 4
+            active > limit * 3 / 4 || memory > memory_limit / 4 * 3
         } else {
-            active >= settings::pressure(self.connections)
+            active >= settings::pressure(self.connections) || memory > memory_limit / 8 * 7
         };
         let quiet = self
             .overload_told
             .is_some_and(|then| then.elapsed() < OVERLOAD_QUIET);
         if overloaded && !already && !quiet {
-            tracing::warn!(active, limit, "overloaded: new flows go direct");
+            tracing::warn!(
+                active,
+                limit,
+                memory,
+                memory_limit,
+                "overloaded: new flows go direct"
+            );
             self.overload_told = Some(Instant::now());
         }
         overloaded

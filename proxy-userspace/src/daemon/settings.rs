@@ -6,7 +6,7 @@ use proxy_ebpf::{
     abi::{MAX_PORTS, MAX_WORKERS},
     settings::{FAMILY_IPV4, FAMILY_IPV6, MODE_ENFORCE, Settings},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,8 +14,8 @@ use crate::{
     http::HeadLimits,
     netconf::delivery::Plan,
     observe::{AccessLog, Sink, Stats},
-    session::Shared,
-    upstream::{Legs, Pending, Upstream},
+    session::{Clients, Patience, Shared},
+    upstream::{Legs, Names, Pending, Upstream},
 };
 
 const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
@@ -103,13 +103,22 @@ pub(super) struct Lasting {
     pub(super) pressure: Arc<Notify>,
     pub(super) pending: Arc<Pending>,
     pub(super) legs: Arc<Legs>,
+    pub(super) names: Arc<Names>,
+    pub(super) clients: Arc<Clients>,
+    pub(super) declining: Arc<Semaphore>,
 }
+
+/// So many clients at once are told why they are not served; the others are reset.
+pub(super) const DECLINING: usize = 64;
 
 impl Lasting {
     /// What sessions that begin from now on are given.
     pub(super) fn shared(&self, config: &Config, connections: usize) -> Arc<Shared> {
+        let rate = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         Arc::new(Shared {
             connections,
+            client_connections: config.limits.client_connections,
+            memory: config.limits.memory as u64,
             relief: pressure(connections),
             pressure: Arc::clone(&self.pressure),
             limits: HeadLimits {
@@ -119,6 +128,17 @@ impl Lasting {
             head_timeout: config.limits.head_timeout,
             idle_timeout: config.limits.idle_timeout,
             tunnel_idle_timeout: config.limits.tunnel_idle_timeout,
+            patience: Patience {
+                client: config.limits.client_timeout,
+                origin: config.limits.origin_timeout,
+                send_rate: rate(config.limits.min_send_rate),
+                receive_rate: rate(config.limits.min_receive_rate),
+                grace: config.limits.rate_grace,
+            },
+            http: config.http.clone(),
+            names: Arc::clone(&self.names),
+            clients: Arc::clone(&self.clients),
+            declining: Arc::clone(&self.declining),
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),
                 mark: config.host.socket_mark,

@@ -7,7 +7,7 @@ use proxy_ebpf::{
     abi::{MAX_BYPASS, MAX_WORKERS},
     settings::{ROLE_LAN, ROLE_WAN},
 };
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     interfaces::{Interface, Interfaces},
     keeper::{Inputs, Keeper, Running, Signals},
     preflight,
-    settings::{self, Lasting},
+    settings::{self, DECLINING, Lasting},
     undo,
     valves::Valves,
     worker::{Assignment, Worker},
@@ -35,7 +35,8 @@ use crate::{
         links, netns, watch as network,
     },
     observe::{AccessLog, Stats},
-    upstream::{Legs, Pending},
+    session::Clients,
+    upstream::{Legs, Names, Pending},
 };
 
 /// Heartbeats written before the first would be stale.
@@ -120,6 +121,9 @@ async fn start_claimed(
             pressure: Arc::new(Notify::new()),
             pending: Arc::new(Pending::default()),
             legs: Arc::new(Legs::new(config.spoof.ports.clone())),
+            names: Arc::new(Names::default()),
+            clients: Arc::new(Clients::default()),
+            declining: Arc::new(Semaphore::new(DECLINING)),
         },
         valves: Valves::new(interfaces.iter().count()),
         started: Instant::now(),

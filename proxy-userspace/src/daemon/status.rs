@@ -85,6 +85,9 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "flows": flows,
         "packets": packets,
         "outcomes": stats.reasons,
+        "asymmetries": stats.asymmetries,
+        "hosts": stats.hosts,
+        "memory": stats.memory,
         "log_lines_lost": keeper.lasting.log.lost(),
         "bypass": { "entries": keeper.set.len(), "generation": keeper.set.generation() },
     }))

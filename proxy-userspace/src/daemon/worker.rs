@@ -170,8 +170,8 @@ impl Acceptor {
         }
         let active = shared.stats.active();
         if active >= shared.connections as u64 {
-            shared.stats.ended(Reason::Overload);
-            session::reset(&accepted);
+            self.sessions
+                .spawn_local(session::decline(accepted, shared, Reason::Overload));
             return;
         }
         if active + 1 >= shared.relief {

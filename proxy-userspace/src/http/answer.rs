@@ -58,7 +58,7 @@ const fn phrase(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{BodyDecoder, HeadLimits, RequestContext, ResponseFraming, parse_response};
+    use crate::http::{HeadLimits, RequestContext, ResponseFraming, parse_response};
 
     #[test]
     fn every_answer_is_a_response() {
@@ -78,8 +78,8 @@ mod tests {
                 assert_eq!((head.status, head.persistent), (status, false));
                 assert!(matches!(head.framing, ResponseFraming::Length(_)));
                 let rest = &out[head.len..];
-                let progress = BodyDecoder::from(head.framing).advance(rest).unwrap();
-                assert!(progress.done && progress.consumed == rest.len());
+                let progress = head.decoder(&out).advance(rest).unwrap();
+                assert!(progress.done && progress.forward == rest.len());
                 assert!(rest.ends_with(format!(" {reason}\n").as_bytes()));
 
                 let mut bare = Vec::new();

@@ -2,11 +2,7 @@
 
 use thiserror::Error;
 
-use crate::http::{
-    chunked::{ChunkError, ChunkedDecoder, Progress},
-    request::RequestFraming,
-    response::ResponseFraming,
-};
+use crate::http::chunked::{ChunkError, ChunkedDecoder, Progress};
 
 /// Why a body cannot be forwarded any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -24,11 +20,18 @@ pub enum BodyError {
 pub enum Eof {
     /// The body is whole.
     Complete,
-    /// Bytes are missing; the receiver must be able to tell (RFC 9112 §8).
+    /// Bytes are missing. The receiver can tell by the framing that it knows (RFC 9112 §8), if
+    /// its stream just ends here too.
     Truncated,
+    /// Bytes are missing and the receiver cannot tell: the chunked coding that would show it was
+    /// taken off. Only a reset says so.
+    Lost,
 }
 
-/// Follows a body and says which bytes belong to it. They are forwarded as they came.
+/// Follows a body and says which bytes belong to it, and which of these go on.
+///
+/// Made by [`RequestHead::decoder`](super::RequestHead::decoder) and
+/// [`ResponseHead::decoder`](super::ResponseHead::decoder).
 #[derive(Debug)]
 pub struct BodyDecoder {
     kind: Kind,
@@ -42,32 +45,28 @@ enum Kind {
     UntilClose,
 }
 
-impl From<RequestFraming> for BodyDecoder {
-    fn from(framing: RequestFraming) -> Self {
-        let kind = match framing {
-            RequestFraming::None => Kind::Length(0),
-            RequestFraming::Length(length) => Kind::Length(length),
-            RequestFraming::Chunked => Kind::Chunked(ChunkedDecoder::new()),
-        };
-        Self { kind }
-    }
-}
-
-/// A tunnel has no body: what follows belongs to neither HTTP nor this decoder.
-impl From<ResponseFraming> for BodyDecoder {
-    fn from(framing: ResponseFraming) -> Self {
-        let kind = match framing {
-            ResponseFraming::None | ResponseFraming::Tunnel => Kind::Length(0),
-            ResponseFraming::Length(length) => Kind::Length(length),
-            ResponseFraming::Chunked => Kind::Chunked(ChunkedDecoder::new()),
-            ResponseFraming::UntilClose => Kind::UntilClose,
-        };
-        Self { kind }
-    }
-}
-
 impl BodyDecoder {
-    /// Follows `input`: what an earlier call did not consume, then what came since.
+    /// For a body of `length` bytes.
+    pub(super) const fn length(length: u64) -> Self {
+        Self {
+            kind: Kind::Length(length),
+        }
+    }
+
+    pub(super) const fn chunked(decoder: ChunkedDecoder) -> Self {
+        Self {
+            kind: Kind::Chunked(decoder),
+        }
+    }
+
+    pub(super) const fn until_close() -> Self {
+        Self {
+            kind: Kind::UntilClose,
+        }
+    }
+
+    /// Follows `input`: what an earlier call did not consume, then what came since. See
+    /// [`Progress`] for what to do with it.
     ///
     /// Bytes after the end of the body are not touched.
     ///
@@ -84,7 +83,8 @@ impl BodyDecoder {
             Kind::UntilClose => input.len(),
         };
         Ok(Progress {
-            consumed: taken,
+            forward: taken,
+            dropped: 0,
             payload: taken,
             done: self.is_done(),
         })
@@ -103,10 +103,11 @@ impl BodyDecoder {
     /// What it means that the sender's stream ends here.
     #[must_use]
     pub fn on_eof(&self) -> Eof {
-        if self.is_until_close() || self.is_done() {
-            Eof::Complete
-        } else {
-            Eof::Truncated
+        match &self.kind {
+            Kind::UntilClose => Eof::Complete,
+            _ if self.is_done() => Eof::Complete,
+            Kind::Chunked(decoder) if decoder.unwraps() => Eof::Lost,
+            _ => Eof::Truncated,
         }
     }
 
@@ -152,13 +153,14 @@ mod tests {
 
     #[test]
     fn length_is_exact() {
-        let mut body = BodyDecoder::from(RequestFraming::Length(5));
+        let mut body = BodyDecoder::length(5);
         assert_eq!(body.remaining_length(), Some(5));
         let progress = body.advance(b"he").unwrap();
         assert_eq!(
             progress,
             Progress {
-                consumed: 2,
+                forward: 2,
+                dropped: 0,
                 payload: 2,
                 done: false
             }
@@ -170,7 +172,8 @@ mod tests {
         assert_eq!(
             progress,
             Progress {
-                consumed: 2,
+                forward: 2,
+                dropped: 0,
                 payload: 2,
                 done: true
             }
@@ -183,26 +186,18 @@ mod tests {
 
     #[test]
     fn no_body_is_done_at_once() {
-        let framings = [
-            ResponseFraming::None,
-            ResponseFraming::Length(0),
-            ResponseFraming::Tunnel,
-        ];
-        for framing in framings {
-            let mut body = BodyDecoder::from(framing);
-            assert!(body.is_done());
-            assert_eq!(
-                body.advance(b"next").map(|p| (p.consumed, p.done)),
-                Ok((0, true))
-            );
-        }
-        assert!(BodyDecoder::from(RequestFraming::None).is_done());
+        let mut body = BodyDecoder::length(0);
+        assert!(body.is_done());
+        assert_eq!(
+            body.advance(b"next").map(|p| (p.consumed(), p.done)),
+            Ok((0, true))
+        );
     }
 
     #[test]
     fn chunked_ends_itself() {
-        let mut body = BodyDecoder::from(ResponseFraming::Chunked);
-        assert_eq!(body.advance(b"3\r\nab").map(|p| p.consumed), Ok(5));
+        let mut body = BodyDecoder::chunked(ChunkedDecoder::new());
+        assert_eq!(body.advance(b"3\r\nab").map(|p| p.forward), Ok(5));
         assert_eq!(
             (body.on_eof(), body.remaining_length()),
             (Eof::Truncated, Some(1))
@@ -211,7 +206,7 @@ mod tests {
         assert_eq!(body.skip(1), Err(BodyError::Overrun));
         assert!(body.advance(b"\r\n0\r\n\r\n").is_ok_and(|p| p.done));
         assert_eq!(body.on_eof(), Eof::Complete);
-        let mut body = BodyDecoder::from(RequestFraming::Chunked);
+        let mut body = BodyDecoder::chunked(ChunkedDecoder::new());
         assert_eq!(
             body.advance(b"-1\r\n"),
             Err(BodyError::Chunk(ChunkError::Size))
@@ -219,11 +214,22 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_body_without_its_coding_is_not_to_be_seen() {
+        let mut body = BodyDecoder::chunked(ChunkedDecoder::new().unwrapping());
+        assert!(body.advance(b"3\r\n").is_ok_and(|p| p.dropped == 3));
+        assert_eq!(body.remaining_length(), Some(3));
+        body.skip(3).unwrap();
+        assert_eq!(body.on_eof(), Eof::Lost);
+        assert!(body.advance(b"\r\n0\r\n\r\n").is_ok_and(|p| p.done));
+        assert_eq!(body.on_eof(), Eof::Complete);
+    }
+
+    #[test]
     fn close_ends_what_nothing_else_does() {
-        let mut body = BodyDecoder::from(ResponseFraming::UntilClose);
+        let mut body = BodyDecoder::until_close();
         assert!(
             body.advance(b"anything")
-                .is_ok_and(|p| p.consumed == 8 && !p.done)
+                .is_ok_and(|p| p.forward == 8 && !p.done)
         );
         body.skip(1 << 40).unwrap();
         assert!(body.is_until_close() && !body.is_done());

@@ -1,22 +1,37 @@
-//! The chunked transfer coding (RFC 9112 §7.1), checked and forwarded as it came.
+//! The chunked transfer coding (RFC 9112 §7.1), checked; forwarded as it came or taken off.
 
 use thiserror::Error;
 
 use crate::http::{
+    hop::is_connection_level,
     lines::{FieldLines, Line},
     syntax::{MAX_LENGTH, is_text_byte},
 };
 
-/// What of the input belongs to the body and may be forwarded as it is.
+/// What of the input belongs to the body, and what is to become of it.
+///
+/// The caller sends [`forward`](Self::forward) bytes on, takes these and the
+/// [`dropped`](Self::dropped) bytes behind them off its buffer, and calls again until the body is
+/// done or a call makes no progress. Then more is needed; what is left comes first in the input
+/// of the next call. If the body is done, what is left belongs to the next message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Leading bytes of the input that may be forwarded now. The rest comes first in the input
-    /// of the next call; if the body is done, it belongs to the next message.
-    pub consumed: usize,
-    /// How many of these are content, not framing.
+    /// Leading bytes of the input that are to be forwarded as they are.
+    pub forward: usize,
+    /// Bytes behind these that belong to the body and go no further.
+    pub dropped: usize,
+    /// How many of the forwarded bytes are content, not framing.
     pub payload: usize,
     /// The body is complete.
     pub done: bool,
+}
+
+impl Progress {
+    /// Bytes to be taken off the input.
+    #[must_use]
+    pub const fn consumed(&self) -> usize {
+        self.forward + self.dropped
+    }
 }
 
 /// Why a chunked body cannot be forwarded any further.
@@ -43,7 +58,7 @@ pub enum ChunkError {
     /// A malformed field line in the trailer section.
     #[error("trailer: {0}")]
     Trailer(&'static str),
-    /// A field of framing, routing or the connection (RFC 9110 §6.5.1).
+    /// A field of framing or routing (RFC 9110 §6.5.1).
     #[error("trailer holds a field that is not allowed there")]
     TrailerField,
     /// Beyond [`MAX_TRAILERS`].
@@ -69,24 +84,21 @@ pub const MAX_TRAILERS: usize = 8 * 1024;
 const MAX_DIGITS: u8 = 16;
 
 /// Fields that may not be merged into a message after its head: a reader that does it would
-/// frame or route it anew, or take what concerns a connection for its own.
-const NO_TRAILERS: [&str; 8] = [
-    "content-length",
-    "transfer-encoding",
-    "host",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "upgrade",
-];
+/// frame or route it anew.
+const REFUSED_TRAILERS: [&str; 3] = ["content-length", "transfer-encoding", "host"];
 
-/// Follows a chunked body without changing it.
+/// Follows a chunked body: every octet is checked, none is changed.
 ///
 /// Content is forwarded as it arrives, a line only once it is complete and valid: nothing leaves
-/// us that a reader could still understand in another way.
+/// us that a reader could still understand in another way. Trailer fields that are the next
+/// hop's business are dropped (RFC 9110 §7.6.1), and so is all framing if the coding is to be
+/// taken off.
 #[derive(Debug, Default)]
 pub struct ChunkedDecoder {
+    /// Content is all that goes on.
+    unwraps: bool,
+    /// Trailer fields that Connection names.
+    named: Box<[Box<[u8]>]>,
     state: State,
     /// Bytes at the front of the next input that were looked at and not consumed: the beginning
     /// of an unfinished line.
@@ -118,10 +130,27 @@ enum State {
 }
 
 impl ChunkedDecoder {
-    /// A decoder at the first chunk.
+    /// A decoder at the first chunk; the body stays chunked.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes the coding off: content goes on, framing and trailers are dropped
+    /// (RFC 9112 §7.1.3).
+    #[must_use]
+    pub fn unwrapping(self) -> Self {
+        Self {
+            unwraps: true,
+            ..self
+        }
+    }
+
+    /// Drops the trailer fields of these names too, as Connection names them. Those that are
+    /// connection-level by nature are dropped in any case.
+    #[must_use]
+    pub fn without(self, named: Box<[Box<[u8]>]>) -> Self {
+        Self { named, ..self }
     }
 
     /// Follows `input`: what an earlier call did not consume, then what came since.
@@ -139,36 +168,44 @@ impl ChunkedDecoder {
             return Err(ChunkError::Lost);
         }
         while self.state != State::Done {
+            let is_data = matches!(self.state, State::Data(_));
+            if progress.dropped > 0 && (is_data || !self.unwraps) {
+                // What comes next may have to go on: that is for the next call.
+                break;
+            }
             let Some(&byte) = input.get(pos) else { break };
             if let State::Data(left) = self.state {
                 let taken = self.data(left, input.len() - pos);
                 pos += taken;
-                progress.consumed = pos;
+                progress.forward = pos;
                 progress.payload += taken;
-            } else if self.state == State::Trailers {
-                let line = progress.consumed;
+                continue;
+            }
+            let line = progress.consumed();
+            let (complete, drops) = if self.state == State::Trailers {
                 let (taken, event) = self
                     .fields
                     .advance(&input[pos..])
                     .map_err(ChunkError::Trailer)?;
                 pos += taken;
-                self.trailer(event, taken, &input[line..pos])?;
-                if event != Line::Partial {
-                    progress.consumed = pos;
-                }
+                let hop = self.trailer(event, taken, &input[line..pos])?;
+                (event != Line::Partial, hop || self.unwraps)
             } else {
                 self.step(byte)?;
                 pos += 1;
-                // A line is complete: it may go. LF in any other place was refused.
-                if byte == b'\n' {
-                    progress.consumed = pos;
-                }
+                // LF in any place but a line's end was refused.
+                (byte == b'\n', self.unwraps)
+            };
+            match (complete, drops) {
+                (false, _) => {}
+                (true, true) => progress.dropped += pos - line,
+                (true, false) => progress.forward = pos,
             }
         }
         self.held = if self.is_done() {
             0
         } else {
-            pos - progress.consumed
+            pos - progress.consumed()
         };
         progress.done = self.is_done();
         Ok(progress)
@@ -178,6 +215,11 @@ impl ChunkedDecoder {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Is content all that goes on?
+    pub(super) const fn unwraps(&self) -> bool {
+        self.unwraps
     }
 
     /// Content of the current chunk that is still to come and needs no look.
@@ -286,25 +328,27 @@ impl ChunkedDecoder {
         }
     }
 
-    /// `line` is what there is of the trailer line, of which `taken` bytes are new.
-    fn trailer(&mut self, event: Line, taken: usize, line: &[u8]) -> Result<(), ChunkError> {
+    /// `line` is what there is of the trailer line, of which `taken` bytes are new. Is it a
+    /// complete field that goes no further?
+    fn trailer(&mut self, event: Line, taken: usize, line: &[u8]) -> Result<bool, ChunkError> {
         self.trailers += taken;
         if self.trailers > MAX_TRAILERS {
             return Err(ChunkError::TrailersTooLong);
         }
         match event {
-            Line::Partial => {}
-            Line::Empty => self.state = State::Done,
+            Line::Partial => Ok(false),
+            Line::Empty => {
+                self.state = State::Done;
+                Ok(false)
+            }
             Line::Field => {
                 let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
-                if NO_TRAILERS
-                    .iter()
-                    .any(|no| name.eq_ignore_ascii_case(no.as_bytes()))
-                {
+                let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+                if REFUSED_TRAILERS.iter().any(|other| is(other.as_bytes())) {
                     return Err(ChunkError::TrailerField);
                 }
+                Ok(is_connection_level(name) || self.named.iter().any(|other| is(other)))
             }
         }
-        Ok(())
     }
 }

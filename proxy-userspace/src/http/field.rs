@@ -5,7 +5,10 @@
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
-use crate::http::{scan::Layout, syntax::Span};
+use crate::http::{
+    scan::Layout,
+    syntax::{Span, trim},
+};
 
 /// Fields that fit without an allocation. Requests of browsers have about 20.
 const INLINE: usize = 64;
@@ -68,6 +71,22 @@ impl<'b> FieldTable<'b> {
             _ => None,
         }
     }
+}
+
+/// The value of the first field `name` in the head of `layout`, without whitespace around it.
+///
+/// Looks for the line itself: for one field, that is less than a split of them all.
+pub(super) fn first<'b>(buf: &'b [u8], layout: &Layout, name: &str) -> Option<&'b [u8]> {
+    let section = buf.get(layout.fields()..layout.len)?;
+    section
+        .split_inclusive(|&byte| byte == b'\n')
+        .find_map(|line| {
+            let (found, rest) = line.split_at_checked(name.len())?;
+            let value = rest.strip_prefix(b":")?;
+            found
+                .eq_ignore_ascii_case(name.as_bytes())
+                .then(|| trim(value.strip_suffix(b"\r\n").unwrap_or(value)))
+        })
 }
 
 impl<'b> Iterator for Fields<'_, 'b> {
@@ -139,6 +158,13 @@ mod tests {
             assert_eq!(field.value_span(buf).of(buf), field.value);
         }
         assert!(fields[0].is("hOST") && !fields[0].is("hos"));
+        assert_eq!(first(buf, &layout, "HOST"), Some(b"a".as_slice()));
+        assert_eq!(first(buf, &layout, "x"), Some(b"b c".as_slice()));
+        assert_eq!(first(buf, &layout, "empty"), Some(b"".as_slice()));
+        for absent in ["", "Hos", "Hosts", "Host: a", "GET", "\r\n"] {
+            assert_eq!(first(buf, &layout, absent), None, "{absent:?}");
+        }
+        assert_eq!(first(&buf[..20], &layout, "host"), None);
     }
 
     #[test]

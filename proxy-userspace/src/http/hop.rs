@@ -4,7 +4,9 @@
 use bytes::BufMut;
 
 use crate::http::{
-    field::{Field, Fields},
+    edits::Edits,
+    field::{Field, FieldTable, Fields},
+    scan::Layout,
     syntax::{elements, is_token},
 };
 
@@ -142,24 +144,33 @@ impl Hop {
             && (self.upgrade_lines == 0 || own.upgrade)
     }
 
-    /// Writes all field lines and the empty line; `own` stands in the place of the first
-    /// Connection, or at the end if there was none.
+    /// The fields that Connection names in the head of `layout`, to know them behind it as well.
+    pub(super) fn named_fields(&self, buf: &[u8], layout: &Layout) -> Box<[Box<[u8]>]> {
+        if self.named == 0 {
+            return Box::default();
+        }
+        let mut table = FieldTable::new();
+        let fields = table.split(buf, layout);
+        fields.map_or_else(Box::default, |fields| {
+            named(&fields).map(Box::from).collect()
+        })
+    }
+
+    /// Writes all field lines and the empty line; [`Rewrite::own`] stands in the place of the
+    /// first Connection, or at the end if there was none.
     pub(super) fn write_fields(
         &self,
         buf: &[u8],
         fields: &Fields<'_, '_>,
-        own: Options,
+        rewrite: &Rewrite<'_>,
         out: &mut impl BufMut,
     ) {
-        let mut named: [&[u8]; MAX_NAMED] = [&[]; MAX_NAMED];
-        let options = fields.clone().filter(|field| field.is("connection"));
-        let unknown = options
-            .flat_map(|field| elements(field.value))
-            .filter(|o| !is_known(o));
-        for (slot, option) in named.iter_mut().zip(unknown) {
+        let own = rewrite.own;
+        let mut slots: [&[u8]; MAX_NAMED] = [&[]; MAX_NAMED];
+        for (slot, option) in slots.iter_mut().zip(named(fields)) {
             *slot = option;
         }
-        let named = &named[..self.named.min(MAX_NAMED)];
+        let named = &slots[..self.named.min(MAX_NAMED)];
         let (mut connection, mut te) = (false, false);
         for field in fields.clone() {
             match Level::of(&field) {
@@ -179,20 +190,60 @@ impl Hop {
                         write_upgrade(buf, &field, out);
                     }
                 }
-                // What frames the message is forwarded as it is, and so is the field that says so.
+                Level::End if field.is("transfer-encoding") => {
+                    // Goes on with the framing that it speaks of, even if Connection names it.
+                    if !rewrite.unwraps {
+                        out.put_slice(field.line.of(buf));
+                    }
+                }
+                // Without the coding there is no place for trailers.
+                Level::End if rewrite.unwraps && field.is("trailer") => {}
                 Level::End
                     if named
                         .iter()
-                        .any(|name| field.name.as_bytes().eq_ignore_ascii_case(name))
-                        && !field.is("transfer-encoding") => {}
+                        .any(|name| field.name.as_bytes().eq_ignore_ascii_case(name)) => {}
+                Level::End if rewrite.edits.removes(&field) => {}
                 Level::End => out.put_slice(field.line.of(buf)),
             }
         }
         if !connection {
             write_connection(own, out);
         }
+        out.put_slice(rewrite.edits.append);
         out.put_slice(b"\r\n");
     }
+}
+
+/// What becomes of a head's fields besides what [`Hop`] knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rewrite<'e> {
+    /// Our own Connection.
+    pub(super) own: Options,
+    /// The transfer coding is taken off.
+    pub(super) unwraps: bool,
+    pub(super) edits: &'e Edits<'e>,
+}
+
+/// Is the field `name` the next hop's business by its nature?
+pub(super) fn is_connection_level(name: &[u8]) -> bool {
+    [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "upgrade",
+    ]
+    .iter()
+    .any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
+}
+
+/// The connection options of a head that are none of ours, each of which may name a field.
+pub(super) fn named<'b>(fields: &Fields<'_, 'b>) -> impl Iterator<Item = &'b [u8]> {
+    fields
+        .clone()
+        .filter(|field| field.is("connection"))
+        .flat_map(|field| elements(field.value))
+        .filter(|option| !is_known(option))
 }
 
 /// How far a field goes.

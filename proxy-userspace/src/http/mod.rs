@@ -13,14 +13,17 @@
 //!
 //! 1. [`classify`] the first bytes of a connection; drop what it says is to be skipped.
 //! 2. [`parse_request_from`] with a [`HeadScanner`] until it gives a head or a [`Refusal`].
-//! 3. Send on the head; then let a [`BodyDecoder`] say how many bytes belong to the body.
-//! 4. [`parse_response_from`] with [`RequestHead::context`]; interim heads (1xx) are forwarded
-//!    and another head follows.
+//! 3. Send on the head; then let its [`BodyDecoder`] say which bytes belong to the body, and
+//!    which of these go on ([`Progress`]).
+//! 4. [`classify_response`], then [`parse_response_from`] with [`RequestHead::context`]; interim
+//!    heads (1xx) are forwarded and another head follows.
 
+mod announce;
 mod answer;
 mod authority;
 mod body;
 mod chunked;
+mod edits;
 mod field;
 mod framing;
 mod hop;
@@ -36,17 +39,19 @@ mod target;
 mod tests;
 
 pub use self::{
+    announce::{forwarded_line, via_line, x_forwarded_for_line},
     answer::answer,
     body::{BodyDecoder, BodyError, Eof},
     chunked::{
         ChunkError, ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILERS, Progress,
     },
+    edits::Edits,
     refusal::{HeadLimits, Refusal},
     request::{RequestFraming, RequestHead, parse_request, parse_request_from},
     response::{
         RequestContext, ResponseFraming, ResponseHead, parse_response, parse_response_from,
     },
     scan::HeadScanner,
-    start::{Start, classify},
+    start::{ResponseStart, Start, classify, classify_response},
     target::MethodKind,
 };

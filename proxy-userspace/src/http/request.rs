@@ -7,9 +7,12 @@ use bytes::BufMut;
 use crate::{
     http::{
         authority::is_valid_host,
-        field::{Field, FieldTable},
+        body::BodyDecoder,
+        chunked::ChunkedDecoder,
+        edits::Edits,
+        field::{self, Field, FieldTable},
         framing::{Coding, FramingFields},
-        hop::{Hop, Options},
+        hop::{Hop, Options, Rewrite},
         refusal::{HeadLimits, Refusal},
         response::RequestContext,
         scan::{Flaw, HeadScanner, Layout},
@@ -120,17 +123,37 @@ impl RequestHead {
         }
     }
 
+    /// The value of the first field of this name, in any letter case; without whitespace around
+    /// it.
+    #[must_use]
+    pub fn field<'b>(&self, buf: &'b [u8], name: &str) -> Option<&'b [u8]> {
+        field::first(buf, &self.layout, name)
+    }
+
+    /// The decoder of the body behind this head.
+    #[must_use]
+    pub fn decoder(&self, buf: &[u8]) -> BodyDecoder {
+        match self.framing {
+            RequestFraming::None => BodyDecoder::length(0),
+            RequestFraming::Length(length) => BodyDecoder::length(length),
+            RequestFraming::Chunked => {
+                let named = self.hop.named_fields(buf, &self.layout);
+                BodyDecoder::chunked(ChunkedDecoder::new().without(named))
+            }
+        }
+    }
+
     /// Can the first [`len`](Self::len) bytes be forwarded as they are?
     #[must_use]
-    pub fn is_verbatim(&self) -> bool {
-        self.line.minor <= 1 && self.hop.is_verbatim(self.own())
+    pub fn is_verbatim(&self, edits: &Edits<'_>) -> bool {
+        self.line.minor <= 1 && edits.is_none() && self.hop.is_verbatim(self.own())
     }
 
     /// Writes the head as it is forwarded: as it came, but for connection-level fields
-    /// (RFC 9110 §7.6.1) and a minor version that is not ours (RFC 9110 §2.5).
-    pub fn write_forwarded(&self, buf: &[u8], out: &mut impl BufMut) {
+    /// (RFC 9110 §7.6.1), a minor version that is not ours (RFC 9110 §2.5), and `edits`.
+    pub fn write_forwarded(&self, buf: &[u8], edits: &Edits<'_>, out: &mut impl BufMut) {
         let mut table = FieldTable::new();
-        let fields = (!self.is_verbatim())
+        let fields = (!self.is_verbatim(edits))
             .then(|| table.split(buf, &self.layout))
             .flatten();
         let Some(fields) = fields else {
@@ -143,7 +166,12 @@ impl RequestHead {
             out.put_slice(&buf[..self.line.version.start]);
             out.put_slice(b"HTTP/1.1\r\n");
         }
-        self.hop.write_fields(buf, &fields, self.own(), out);
+        let rewrite = Rewrite {
+            own: self.own(),
+            unwraps: false,
+            edits,
+        };
+        self.hop.write_fields(buf, &fields, &rewrite, out);
     }
 
     /// Our own Connection.

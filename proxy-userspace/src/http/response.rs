@@ -3,9 +3,12 @@
 use bytes::BufMut;
 
 use crate::http::{
-    field::FieldTable,
+    body::BodyDecoder,
+    chunked::ChunkedDecoder,
+    edits::Edits,
+    field::{self, FieldTable},
     framing::{Coding, FramingFields},
-    hop::{Hop, Options},
+    hop::{Hop, Options, Rewrite},
     refusal::{HeadLimits, Refusal},
     scan::{Flaw, HeadScanner, Layout},
     target::minor_version,
@@ -51,7 +54,7 @@ pub struct ResponseHead {
     pub status: u16,
     /// Minor version: 0, or 1 for all later ones.
     pub minor: u8,
-    /// How long the body is.
+    /// How long the body is, as the origin frames it.
     pub framing: ResponseFraming,
     /// May another response follow on this connection (RFC 9112 §9.3)?
     pub persistent: bool,
@@ -60,6 +63,8 @@ pub struct ResponseHead {
     layout: Layout,
     /// The version has to be written as `HTTP/1.1`.
     later_minor: bool,
+    /// The client is of HTTP/1.0 and does not know transfer codings: they are taken off.
+    unwraps: bool,
     hop: Hop,
 }
 
@@ -101,22 +106,60 @@ pub fn parse_response_from(
 }
 
 impl ResponseHead {
+    /// The value of the first field of this name, in any letter case; without whitespace around
+    /// it.
+    #[must_use]
+    pub fn field<'b>(&self, buf: &'b [u8], name: &str) -> Option<&'b [u8]> {
+        field::first(buf, &self.layout, name)
+    }
+
+    /// The decoder of the body behind this head.
+    ///
+    /// For a client of HTTP/1.0 it takes the chunked coding off (RFC 9112 §6.1); the close is
+    /// what ends the body for the client then. A tunnel has no body: what follows belongs to
+    /// neither HTTP nor the decoder.
+    #[must_use]
+    pub fn decoder(&self, buf: &[u8]) -> BodyDecoder {
+        match self.framing {
+            ResponseFraming::None | ResponseFraming::Tunnel => BodyDecoder::length(0),
+            ResponseFraming::Length(length) => BodyDecoder::length(length),
+            ResponseFraming::UntilClose => BodyDecoder::until_close(),
+            ResponseFraming::Chunked if self.unwraps => {
+                BodyDecoder::chunked(ChunkedDecoder::new().unwrapping())
+            }
+            ResponseFraming::Chunked => {
+                let named = self.hop.named_fields(buf, &self.layout);
+                BodyDecoder::chunked(ChunkedDecoder::new().without(named))
+            }
+        }
+    }
+
     /// Can the first [`len`](Self::len) bytes be forwarded as they are? `persistent` as in
     /// [`write_forwarded`](Self::write_forwarded).
     #[must_use]
-    pub fn is_verbatim(&self, persistent: bool) -> bool {
-        !self.later_minor && self.hop.is_verbatim(self.own(persistent))
+    pub fn is_verbatim(&self, persistent: bool, edits: &Edits<'_>) -> bool {
+        !self.later_minor
+            && !self.unwraps
+            && edits.is_none()
+            && self.hop.is_verbatim(self.own(persistent))
     }
 
     /// Writes the head as it is forwarded: as it came, but for connection-level fields
-    /// (RFC 9110 §7.6.1) and a minor version that is not ours (RFC 9110 §2.5).
+    /// (RFC 9110 §7.6.1), a minor version that is not ours (RFC 9110 §2.5), transfer codings
+    /// that the client does not know (RFC 9112 §6.1), and `edits`.
     ///
     /// With `persistent` false the client is told that the connection closes after this
     /// response; true says no more than the origin did. Neither matters for interim responses
     /// and tunnels.
-    pub fn write_forwarded(&self, buf: &[u8], persistent: bool, out: &mut impl BufMut) {
+    pub fn write_forwarded(
+        &self,
+        buf: &[u8],
+        persistent: bool,
+        edits: &Edits<'_>,
+        out: &mut impl BufMut,
+    ) {
         let mut table = FieldTable::new();
-        let verbatim = self.is_verbatim(persistent);
+        let verbatim = self.is_verbatim(persistent, edits);
         let fields = (!verbatim)
             .then(|| table.split(buf, &self.layout))
             .flatten();
@@ -131,8 +174,12 @@ impl ResponseHead {
         } else {
             out.put_slice(line);
         }
-        self.hop
-            .write_fields(buf, &fields, self.own(persistent), out);
+        let rewrite = Rewrite {
+            own: self.own(persistent),
+            unwraps: self.unwraps,
+            edits,
+        };
+        self.hop.write_fields(buf, &fields, &rewrite, out);
     }
 
     /// Our own Connection.
@@ -145,7 +192,11 @@ impl ResponseHead {
         }
         let persistent = persistent && self.persistent;
         // Such a response ends with the connection for every reader; nothing has to be added.
-        let evident = self.framing == ResponseFraming::UntilClose || self.minor == 0;
+        let evident = match self.framing {
+            ResponseFraming::UntilClose => true,
+            ResponseFraming::Chunked if self.unwraps => true,
+            _ => self.minor == 0,
+        };
         let close = said.close || (!persistent && (self.hop.lines > 0 || !evident));
         Options {
             close,
@@ -221,6 +272,10 @@ fn read_fields(
     }
     framing_fields.check(minor).map_err(bad)?;
     let framing = response_framing(status, &framing_fields, request);
+    let unwraps = request.minor == 0 && framing_fields.coding.is_some();
+    if unwraps {
+        check_unwraps(framing, &framing_fields)?;
+    }
     if status / 100 == 1 {
         check_interim(status, minor, &framing_fields, &hop, request)?;
     }
@@ -228,9 +283,8 @@ fn read_fields(
         // A 204 has no body (RFC 9110 §15.3.5) and must not announce one (§8.6). Who believes
         // the announcement waits for bytes that do not come; it must not wait on our next response.
         || (status == 204 && announces_body(&framing_fields))
-        // RFC 9112 §6.1: chunked is not for clients of 1.0. Those that do not know it read to
-        // the end, those that do find the end there too.
-        || (framing == ResponseFraming::Chunked && request.minor == 0);
+        // Without the coding, only the close says where the body ends.
+        || (framing == ResponseFraming::Chunked && unwraps);
     Ok(ResponseHead {
         len: layout.len,
         status,
@@ -240,6 +294,7 @@ fn read_fields(
         interim: status / 100 == 1 && status != 101,
         layout,
         later_minor: raw_minor > 1,
+        unwraps,
         hop,
     })
 }
@@ -286,6 +341,19 @@ fn check_interim(
         return Err(bad("101 that was not asked for"));
     }
     Ok(())
+}
+
+/// RFC 9112 §6.1: a client of HTTP/1.0 must not be sent Transfer-Encoding. chunked can be taken
+/// off, no other coding is ours to undo, and without the field nobody would know of it.
+fn check_unwraps(framing: ResponseFraming, fields: &FramingFields) -> Result<(), Refusal> {
+    match framing {
+        ResponseFraming::Chunked if fields.coding == Some(Coding::Chunked) => Ok(()),
+        ResponseFraming::Chunked | ResponseFraming::UntilClose => Err(Refusal::bad_response(
+            "transfer coding that an HTTP/1.0 client does not know",
+        )),
+        // No body: the field goes, and nothing with it.
+        _ => Ok(()),
+    }
 }
 
 fn announces_body(fields: &FramingFields) -> bool {

@@ -1,4 +1,5 @@
-//! Can the first bytes of a connection begin an HTTP/1 request?
+//! Can the first bytes of a connection begin an HTTP/1 request, can those of an answer begin a
+//! response?
 
 use crate::http::syntax::{is_text_byte, is_token_byte};
 
@@ -13,7 +14,24 @@ pub enum Start {
         /// Bytes to drop before the request line: one empty line (RFC 9112 §2.2), or none.
         skip: usize,
     },
+    /// The preface of HTTP/2 with prior knowledge (RFC 9113 §3.4). As a request it would be
+    /// refused: [`parse_request`](super::parse_request) says 505.
+    Http2,
     /// No reader of HTTP/1 could take this for a request.
+    NotHttp,
+}
+
+/// What the bytes so far of an origin's answer allow to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseStart {
+    /// Nothing yet: they are a prefix of both. At the end of the stream it is as
+    /// [`NotHttp`](Self::NotHttp); an origin that says so little and waits is for the caller's
+    /// patience.
+    NeedMore,
+    /// A response, or what a lenient reader would take for one:
+    /// [`parse_response`](super::parse_response) has the next word.
+    Http,
+    /// No reader could take this for a response of HTTP/1: ICY, HTTP/0.9, another protocol.
     NotHttp,
 }
 
@@ -44,7 +62,7 @@ pub fn classify(buf: &[u8]) -> Start {
         return if buf.len() < HTTP2_PREFACE.len() {
             Start::NeedMore
         } else {
-            Start::NotHttp
+            Start::Http2
         };
     }
     if buf.len() >= MAX_UNDECIDED && lenient(&buf[..MAX_UNDECIDED]).is_none() {
@@ -59,6 +77,40 @@ pub fn classify(buf: &[u8]) -> Start {
         }
     }
 }
+
+/// Decides on `buf`, all the bytes of an answer so far, as early as can be.
+///
+/// Only what *cannot* begin a response is [`ResponseStart::NotHttp`] and may go on unread.
+/// Readers skip empty lines and whitespace before the status line, take `http` in any letter
+/// case, without the slash too, and browsers pass over a few octets of junk before it.
+#[must_use]
+pub fn classify_response(buf: &[u8]) -> ResponseStart {
+    let start = skip_while(buf, |byte| is_lenient_space(byte) || byte == b'\n');
+    if buf.len() - start.len() >= MAX_UNDECIDED {
+        return ResponseStart::Http;
+    }
+    for junk in 0..=MAX_JUNK {
+        let Some(rest) = start.get(junk..).filter(|rest| !rest.is_empty()) else {
+            return ResponseStart::NeedMore;
+        };
+        let word = &rest[..rest.len().min(PROTOCOL.len())];
+        if word.eq_ignore_ascii_case(&PROTOCOL[..word.len()]) {
+            return if word.len() < PROTOCOL.len() {
+                ResponseStart::NeedMore
+            } else {
+                ResponseStart::Http
+            };
+        }
+    }
+    ResponseStart::NotHttp
+}
+
+/// What every status line begins with, for readers of all kinds.
+const PROTOCOL: &[u8] = b"HTTP";
+
+/// So many octets before a status line are passed over by some reader: Firefox looks for it at
+/// the first 11 places, Chromium at the first 5.
+const MAX_JUNK: usize = 10;
 
 /// Might somebody read a request in `buf`? `None` if more is needed to tell.
 fn lenient(buf: &[u8]) -> Option<bool> {
@@ -190,19 +242,55 @@ mod tests {
     }
 
     #[test]
-    fn http2_preface_is_not_ours() {
+    fn http2_preface_is_known() {
         for len in 1..HTTP2_PREFACE.len() {
             assert_eq!(classify(&HTTP2_PREFACE[..len]), Start::NeedMore, "{len}");
         }
-        assert_eq!(
-            classify(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-            Start::NotHttp
-        );
+        assert_eq!(classify(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Start::Http2);
         assert_eq!(classify(b"PRI * HTTP/1.1\r\n"), HTTP);
         assert_eq!(classify(b"PRI /"), HTTP);
         assert_eq!(classify(b"PRINT /"), HTTP);
         // No preface: it must be the first thing on a connection.
         assert_eq!(classify(b"\r\nPRI * HTTP/2.0\r\n"), Start::Http { skip: 2 });
+    }
+
+    #[test]
+    fn answers_that_no_reader_takes_for_http() {
+        use ResponseStart::{Http, NeedMore, NotHttp};
+        let cases: &[(&[u8], ResponseStart)] = &[
+            (b"", NeedMore),
+            (b"H", NeedMore),
+            (b"HTT", NeedMore),
+            (b"HTTP", Http),
+            (b"HTTP/1.1 200 OK\r\n", Http),
+            // Malformed, but some reader takes it: to be refused.
+            (b"http/1.1 200 OK\r\n", Http),
+            (b"HTTP 200 OK\r\n", Http),
+            (b"HTTP/9.9 200 OK\r\n", Http),
+            (b"\r\n\n \t\x0cHttp/1.1 200\r\n", Http),
+            (b"junkHTTP/1.1 200 OK\r\n", Http),
+            (b"\r\n0123456789HTTP/1.1 200 OK\r\n", Http),
+            (b"HTHTTP/1.1 200 OK\r\n", Http),
+            (b"\r\n", NeedMore),
+            (b"ICY 200 OK", NeedMore),
+            (b"ICY 200 OK\r", NotHttp),
+            (b"<html><body>HTTP/1.1 200 OK", NotHttp),
+            (b"01234567890HTTP/1.1 200 OK", NotHttp),
+            (b"SSH-2.0-OpenSSH_9.6\r\n", NotHttp),
+            (b"RFB 003.008\n", NotHttp),
+            (b"\x15\x03\x01\x00\x02\x02\x50\0\0\0\0", NotHttp),
+            (&[b'\n'; MAX_UNDECIDED], Http),
+        ];
+        for (bytes, expected) in cases {
+            let text = String::from_utf8_lossy(bytes);
+            assert_eq!(classify_response(bytes), *expected, "{text:?}");
+            let mut verdict = NeedMore;
+            for len in 0..=bytes.len() {
+                let now = classify_response(&bytes[..len]);
+                assert!(verdict == NeedMore || verdict == now, "{text:?} at {len}");
+                verdict = now;
+            }
+        }
     }
 
     #[test]

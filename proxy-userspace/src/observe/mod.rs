@@ -1,11 +1,15 @@
 //! Room `observe`: what is written down and what is counted.
 
 mod access;
+mod asymmetry;
+mod host;
 mod output;
 mod record;
 mod stats;
 
 pub use access::AccessLog;
+pub use asymmetry::Asymmetry;
+pub use host::HostLabel;
 pub use output::{AccessLogError, Sink};
 pub use record::AccessRecord;
 pub use stats::{Active, Connections, Snapshot, Stats};

@@ -10,6 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::{asymmetry::Asymmetry, host::HostLabel};
 use crate::reason::Reason;
 
 /// What the workers have done since the start. Shared by all of them; every counter wraps at
@@ -25,7 +26,37 @@ pub struct Stats {
     requests: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
-    reasons: [AtomicU64; Reason::ALL.len()],
+    memory: AtomicU64,
+    reasons: Counts<{ Reason::ALL.len() }>,
+    asymmetries: Counts<{ Asymmetry::ALL.len() }>,
+    hosts: Counts<{ HostLabel::ALL.len() }>,
+}
+
+/// One counter for each of a few words.
+#[derive(Debug)]
+struct Counts<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Counts<N> {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; N])
+    }
+}
+
+impl<const N: usize> Counts<N> {
+    fn count(&self, place: usize) {
+        self.0[place].fetch_add(1, Relaxed);
+    }
+
+    fn get(&self, place: usize) -> u64 {
+        self.0[place].load(Relaxed)
+    }
+
+    fn by_word(&self, words: impl Iterator<Item = &'static str>) -> BTreeMap<String, u64> {
+        let places = words.enumerate();
+        places
+            .map(|(place, word)| (word.to_owned(), self.get(place)))
+            .collect()
+    }
 }
 
 /// A client connection that is counted as active until this is dropped.
@@ -46,8 +77,14 @@ pub struct Snapshot {
     pub bytes_in: u64,
     /// Bytes to clients.
     pub bytes_out: u64,
+    /// Bytes that the buffers of all sessions hold.
+    pub memory: u64,
     /// How requests, and connections that had none, ended; every reason, also those at zero.
     pub reasons: BTreeMap<String, u64>,
+    /// What did not go as in the books, and was passed on all the same; every [`Asymmetry`].
+    pub asymmetries: BTreeMap<String, u64>,
+    /// How requests' Host went with the address that was dialled; every [`HostLabel`].
+    pub hosts: BTreeMap<String, u64>,
 }
 
 /// Client connections at one moment.
@@ -97,13 +134,37 @@ impl Stats {
 
     /// Counts how a request, or a connection that had none, ended.
     pub fn ended(&self, reason: Reason) {
-        self.reasons[reason as usize].fetch_add(1, Relaxed);
+        self.reasons.count(reason as usize);
+    }
+
+    /// Counts something that did not go as in the books.
+    pub fn asymmetry(&self, asymmetry: Asymmetry) {
+        self.asymmetries.count(asymmetry as usize);
+    }
+
+    /// Counts how a request's Host went with the address that was dialled.
+    pub fn host(&self, label: HostLabel) {
+        self.hosts.count(label as usize);
+    }
+
+    /// Buffers have grown by so many bytes, or shrunk by as many if negative; how much they hold
+    /// now.
+    pub fn memory_changed(&self, by: i64) -> u64 {
+        // Two's complement: adding a negative number wraps to less.
+        let by = by.cast_unsigned();
+        self.memory.fetch_add(by, Relaxed).wrapping_add(by)
+    }
+
+    /// Bytes that the buffers of all sessions hold.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Relaxed)
     }
 
     /// How often `reason` has been the end.
     #[must_use]
     pub fn count(&self, reason: Reason) -> u64 {
-        self.reasons[reason as usize].load(Relaxed)
+        self.reasons.get(reason as usize)
     }
 
     /// Adds bytes from and to a client.
@@ -124,10 +185,14 @@ impl Stats {
             requests: self.requests.load(Relaxed),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
-            reasons: Reason::ALL
-                .into_iter()
-                .map(|reason| (reason.as_str().to_owned(), self.count(reason)))
-                .collect(),
+            memory: self.memory(),
+            reasons: self.reasons.by_word(Reason::ALL.iter().map(|r| r.as_str())),
+            asymmetries: self
+                .asymmetries
+                .by_word(Asymmetry::ALL.iter().map(|a| a.as_str())),
+            hosts: self
+                .hosts
+                .by_word(HostLabel::ALL.iter().map(|h| h.as_str())),
         }
     }
 }
@@ -218,6 +283,26 @@ mod tests {
             }
         );
         assert_eq!((snapshot.bytes_in, snapshot.bytes_out), (4000, 8000));
+    }
+
+    #[test]
+    fn memory_goes_up_and_down() {
+        let stats = Stats::new();
+        assert_eq!(stats.memory_changed(4096), 4096);
+        assert_eq!(stats.memory_changed(-96), 4000);
+        assert_eq!(stats.snapshot().memory, 4000);
+    }
+
+    #[test]
+    fn words_count_apart() {
+        let stats = Stats::new();
+        stats.asymmetry(Asymmetry::Retried);
+        stats.host(HostLabel::Mismatch);
+        let snapshot = stats.snapshot();
+        assert_eq!(snapshot.asymmetries["retried"], 1);
+        assert_eq!(snapshot.asymmetries.values().sum::<u64>(), 1);
+        assert_eq!(snapshot.hosts["mismatch"], 1);
+        assert_eq!(snapshot.hosts["verified"], 0);
     }
 
     #[test]

@@ -1,87 +1,71 @@
 //! One task for each client connection: requests in, the same requests out, answers back.
+//!
+//! `next` waits for a request, `decide` says what becomes of it, `exchange` sends it (`send`) and
+//! passes the answer on (`receive`), both at once; `tunnel` relays what is not HTTP. `watch`
+//! knows who is being waited for, `leg` and `buffer` are one TCP connection and its bytes.
 
-mod activity;
+mod buffer;
+mod clients;
+mod connect;
+mod decide;
+mod decline;
 mod exchange;
+mod host;
 mod leg;
 mod next;
 mod receive;
 mod record;
 mod relay;
+mod request;
 mod send;
+mod shared;
 mod tunnel;
+mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
+pub use self::{clients::Clients, decline::decline, shared::Shared, watch::Patience};
 
 use self::{
-    exchange::After,
+    buffer::Meter,
+    connect::{Connecting, Unconnected},
+    exchange::{After, Dead},
     leg::{Leg, Origin},
     next::Next,
     record::Transaction,
 };
 use crate::{
     addr::{ClientAddr, OriginAddr},
-    http::{self, HeadLimits, Refusal},
+    config::Unknown,
+    http::{self, Refusal},
     listener::Accepted,
-    observe::{AccessLog, Stats},
     reason::Reason,
-    upstream::{ConnectError, Upstream},
+    upstream::Way,
 };
-
-/// What sessions need; a session keeps what it began with across a reload.
-#[derive(Clone)]
-pub struct Shared {
-    /// Client connections of all workers together; beyond it new ones are reset.
-    pub connections: usize,
-    /// At so many connections, [`pressure`](Self::pressure) is told.
-    pub relief: u64,
-    /// Woken when connections become many: new flows should go direct before any must be reset.
-    pub pressure: Arc<Notify>,
-    /// Bounds of a head.
-    pub limits: HeadLimits,
-    /// From a head's first byte to its last.
-    pub head_timeout: Duration,
-    /// Nothing moves: between requests, or in the middle of one.
-    pub idle_timeout: Duration,
-    /// Nothing moves in a tunnel.
-    pub tunnel_idle_timeout: Duration,
-    /// The way to origins.
-    pub upstream: Upstream,
-    /// Counters.
-    pub stats: Arc<Stats>,
-    /// The access log.
-    pub log: AccessLog,
-    /// Cancelled when the daemon stops: what is under way is finished, nothing more is begun.
-    pub drain: CancellationToken,
-    /// Cancelled at the end of the drain: what is still under way is cut.
-    pub cut: CancellationToken,
-    /// IPv4, IPv6: grows each time the valve opens because origins do not answer.
-    pub valve: watch::Receiver<[u64; 2]>,
-}
 
 /// Serves an intercepted connection to its end.
 pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
+    let address = accepted.client.0.ip();
+    let Some(_guest) = shared.clients.enter(address, shared.client_connections) else {
+        return decline(accepted, shared, Reason::ClientLimit).await;
+    };
     let _active = shared.stats.connection();
     let _leg = shared
         .upstream
         .legs
         .register(accepted.client, accepted.origin);
+    let meter = Meter::new(Arc::clone(&shared.stats), shared.memory);
     let session = Session {
-        client: Leg::new(accepted.stream),
+        client: Leg::new(accepted.stream, &meter),
         from: accepted.client,
         to: accepted.origin,
         origin: None,
+        connecting: None,
         client_done: false,
+        meter,
         shared,
     };
     session.run().await;
-}
-
-/// Resets an intercepted connection that cannot be served.
-pub fn reset(accepted: &Accepted) {
-    leg::reset_on_close(&accepted.stream);
 }
 
 struct Session {
@@ -89,8 +73,11 @@ struct Session {
     from: ClientAddr,
     to: OriginAddr,
     origin: Option<Origin>,
+    /// On the way to an origin, for a client that has said nothing yet.
+    connecting: Option<Connecting>,
     /// The client has half-closed: no request comes after those that are in the buffer.
     client_done: bool,
+    meter: Meter,
     shared: Arc<Shared>,
 }
 
@@ -99,24 +86,35 @@ impl Session {
         let mut first = true;
         loop {
             let after = match self.next_request(first).await {
-                Next::Request(head, received) => self.exchange(head, received).await,
-                Next::NotHttp => return self.tunnel_from_start().await,
-                Next::Refused(refusal, received) => return self.refuse(refusal, &received).await,
+                Next::Request(request) => self.exchange(request).await,
+                Next::NotHttp if self.shared.http.not_http == Unknown::Reject => {
+                    return self.refuse(NOT_HTTP).await;
+                }
+                Next::Http2 if self.shared.http.http2_preface == Unknown::Reject => {
+                    return self.refuse(HTTP2).await;
+                }
+                Next::NotHttp | Next::Http2 | Next::OriginFirst => {
+                    return self.tunnel_from_start().await;
+                }
+                Next::Unsolicited => return self.pass_unsolicited().await,
+                Next::Refused(refusal) => return self.refuse(refusal).await,
+                Next::NoOrigin(error) => return self.part_without_origin(&error).await,
                 Next::Idle(reason) => return self.part(reason).await,
             };
             match after {
                 After::NextRequest => first = false,
                 After::Close => return self.close().await,
-                After::Reset => return self.reset(),
-                After::Tunnel(transaction) => return self.upgraded(*transaction).await,
+                After::Reset(dead) => return self.reset(dead).await,
+                After::Tunnel(transaction, reason) => {
+                    return self.tunnel(*transaction, reason).await;
+                }
             }
         }
     }
 
     /// The connection ends between requests; an unfinished head is worth a line in the log.
     async fn part(mut self, reason: Reason) {
-        let unfinished = !self.client.buffer.is_empty();
-        if unfinished {
+        if !self.client.buffer.is_empty() {
             let mut transaction = self.transaction();
             transaction.bytes_in = self.client.buffer.len() as u64;
             if reason == Reason::HeadTimeout {
@@ -127,11 +125,19 @@ impl Session {
         self.close().await;
     }
 
+    /// The origin of a client that has said nothing cannot be connected: to a client that waits
+    /// for a banner nothing but the end of its connection can tell.
+    async fn part_without_origin(self, error: &Unconnected) {
+        self.transaction().end(&self.shared, error.reason());
+        self.reset(Dead::Origin).await;
+    }
+
     /// A request that must not reach the origin.
-    async fn refuse(mut self, refusal: Refusal, received: &[u8]) {
+    async fn refuse(mut self, refusal: Refusal) {
         tracing::debug!(client = %self.from, origin = %self.to, detail = refusal.detail,
             "request refused");
         let mut transaction = self.transaction();
+        let received = &self.client.buffer;
         transaction.describe_refused(received);
         transaction.bytes_in = received.len() as u64;
         // RFC 9110 §9.3.2, as far as what came can be read.
@@ -152,51 +158,43 @@ impl Session {
     ) {
         let mut answer = Vec::with_capacity(256);
         http::answer(status, reason, body, &mut answer);
+        self.send_answer(status, &answer, transaction).await;
+    }
+
+    /// Sends an answer of our own.
+    async fn send_answer(&mut self, status: u16, answer: &[u8], transaction: &mut Transaction) {
         transaction.status = Some(status);
-        match self.client.write(&answer).await {
+        match self.client.write(answer).await {
             Ok(()) => transaction.bytes_out += answer.len() as u64,
             Err(_) => self.client.reset_on_close(),
         }
     }
 
-    /// Connects to the origin, if that is still to be done.
-    async fn connect(&mut self) -> Result<(), Unconnected> {
-        if self.origin.is_some() {
-            return Ok(());
-        }
-        let opened = valve_opens(self.shared.valve.clone(), self.to);
-        let upstream = &self.shared.upstream;
-        let connected = tokio::select! {
-            connected = upstream.connect(self.from, self.to) => connected,
-            () = opened => return Err(Unconnected::ValveOpened),
-        };
-        match connected {
-            Ok((stream, spoofed)) => {
-                self.origin = Some(Origin {
-                    leg: Leg::new(stream),
-                    spoofed,
-                });
-                Ok(())
-            }
-            Err(error) => {
-                tracing::debug!(client = %self.from, origin = %self.to, %error, "no origin");
-                Err(Unconnected::Failed(error))
-            }
-        }
-    }
-
     /// Ends both connections in an orderly way. The origin need not wait for the client's FIN.
     async fn close(self) {
-        drop(self.origin);
+        drop((self.origin, self.connecting));
         self.client.finish().await;
     }
 
-    /// Passes a reset on: whoever sent it, or would have without us, the other side sees one.
-    fn reset(self) {
-        if let Some(origin) = &self.origin {
-            origin.leg.reset_on_close();
+    /// Passes a reset on: whoever sent it, or would have without us, the other side sees one,
+    /// behind what it was sent before.
+    async fn reset(self, dead: Dead) {
+        match (dead, self.origin) {
+            (Dead::Origin, _) => self.client.reset_behind_what_was_sent().await,
+            (Dead::Client, Some(origin)) => origin.leg.reset_behind_what_was_sent().await,
+            (Dead::Client, None) => {}
+            (Dead::Neither, origin) => {
+                if let Some(origin) = origin {
+                    origin.leg.reset_on_close();
+                }
+                self.client.reset_on_close();
+            }
         }
-        self.client.reset_on_close();
+    }
+
+    /// How a connection goes whose client has not asked for anything yet.
+    fn quiet_way(&self) -> Way {
+        Way::default()
     }
 
     fn transaction(&self) -> Transaction {
@@ -208,41 +206,20 @@ impl Session {
     }
 }
 
-/// Returns when the valve of the origin's family opens.
-async fn valve_opens(mut valve: watch::Receiver<[u64; 2]>, origin: OriginAddr) {
-    let place = usize::from(origin.0.is_ipv6());
-    let times = valve.borrow_and_update()[place];
-    while valve.changed().await.is_ok() {
-        if valve.borrow_and_update()[place] != times {
-            return;
-        }
-    }
-    std::future::pending().await
-}
+const NOT_HTTP: Refusal = Refusal {
+    status: 400,
+    reason: Reason::NotHttp,
+    detail: "what cannot begin a request is to be rejected",
+};
 
-/// Why there is no origin to talk to.
-enum Unconnected {
-    /// The connect failed.
-    Failed(ConnectError),
-    /// The valve opened: the client should come again, and will go direct.
-    ValveOpened,
-}
+const HTTP2: Refusal = Refusal {
+    status: 505,
+    reason: Reason::UnknownVersion,
+    detail: "the preface of HTTP/2 is to be rejected",
+};
 
-impl Unconnected {
-    const fn reason(&self) -> Reason {
-        match self {
-            Self::Failed(error) => error.reason(),
-            Self::ValveOpened => Reason::NoReturnPath,
-        }
-    }
-
-    /// What the client is told, as near to what it would have seen without us as TCP allows.
-    /// `None` is a reset.
-    const fn status(&self) -> Option<u16> {
-        match self {
-            Self::Failed(ConnectError::Refused) | Self::ValveOpened => None,
-            Self::Failed(ConnectError::Timeout) => Some(504),
-            Self::Failed(_) => Some(502),
-        }
-    }
-}
+const OUT_OF_MEMORY: Refusal = Refusal {
+    status: 503,
+    reason: Reason::MemoryLimit,
+    detail: "the limit of memory is reached",
+};

@@ -2,23 +2,41 @@
 
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Buf as _;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Session, Shared};
+use super::{
+    OUT_OF_MEMORY, Session, Shared, connect::Unconnected, leg::HEAD_READ, request::Request,
+};
 use crate::{
-    http::{HeadScanner, Refusal, RequestHead, Start, classify, parse_request_from},
+    config::Unknown,
+    http::{
+        HeadScanner, Refusal, ResponseStart, Start, classify, classify_response, parse_request_from,
+    },
+    observe::Asymmetry,
     reason::Reason,
 };
 
 /// What came.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each request, and taken apart at once"
+)]
 pub(super) enum Next {
-    /// A request; its head's bytes as they came.
-    Request(RequestHead, Bytes),
+    /// A request.
+    Request(Request),
     /// Bytes that cannot begin a request, at the beginning of the connection.
     NotHttp,
-    /// A request that must be refused; what has been read of it.
-    Refused(Refusal, Bytes),
+    /// The preface of HTTP/2, at the beginning of the connection.
+    Http2,
+    /// The origin spoke first, and not HTTP.
+    OriginFirst,
+    /// The origin spoke first, and HTTP: an answer to nothing.
+    Unsolicited,
+    /// A request that must be refused.
+    Refused(Refusal),
+    /// A silent client's origin cannot be connected.
+    NoOrigin(Unconnected),
     /// No request: the connection is over.
     Idle(Reason),
 }
@@ -27,66 +45,134 @@ pub(super) enum Next {
 /// begins to drain.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
+/// What ended a wait.
+enum Woken {
+    /// More from the client.
+    Client,
+    /// Something from the origin: bytes, or the end of its stream if there are none.
+    Origin,
+    /// The client has been silent for long enough to connect its origin.
+    Silence,
+    /// That is done.
+    Connected(Result<(), Unconnected>),
+    /// No more will come.
+    Over(Reason),
+}
+
+/// How far a request has come.
+struct Head {
+    scanner: HeadScanner,
+    is_request: bool,
+    /// Since its first byte.
+    began: Instant,
+}
+
 impl Session {
-    /// The next request. `first` of its connection: then what is not HTTP is a tunnel.
+    /// The next request. `first` of its connection: then what is not HTTP may be a tunnel.
     pub(super) async fn next_request(&mut self, first: bool) -> Next {
-        let mut scanner = HeadScanner::new();
-        let mut is_request = false;
-        let mut deadline = self.deadline();
-        self.client.release();
+        self.client.buffer.release();
         if let Some(origin) = &mut self.origin {
-            origin.leg.release();
+            origin.leg.buffer.release();
         }
+        let mut head = Head {
+            scanner: HeadScanner::new(),
+            is_request: false,
+            began: Instant::now(),
+        };
         loop {
-            if !is_request {
-                match classify(&self.client.buffer) {
-                    Start::NeedMore => {}
-                    Start::NotHttp if first => return Next::NotHttp,
-                    // The parser has the word, and refuses it.
-                    Start::NotHttp => is_request = true,
-                    Start::Http { skip } => {
-                        self.client.buffer.advance(skip);
-                        is_request = true;
-                    }
-                }
-            }
-            if is_request {
-                let parsed =
-                    parse_request_from(&mut scanner, &self.client.buffer, &self.shared.limits);
-                match parsed {
-                    Ok(Some(head)) => {
-                        let received = self.client.buffer.split_to(head.len).freeze();
-                        return Next::Request(head, received);
-                    }
-                    Ok(None) => {}
-                    Err(refusal) => {
-                        return Next::Refused(refusal, self.client.buffer.split().freeze());
-                    }
-                }
+            if let Some(next) = self.judge(&mut head, first) {
+                return next;
             }
             if self.client_done {
                 return Next::Idle(Reason::ClientClosed);
             }
             let was_idle = self.client.buffer.is_empty();
-            match self.wait(deadline, was_idle, first).await {
-                Ok(()) if was_idle => deadline = self.deadline(),
-                Ok(()) => {}
+            match self.wait(&head, first).await {
+                Woken::Client if was_idle => head.began = Instant::now(),
+                Woken::Client => {}
+                Woken::Origin => {
+                    if let Some(next) = self.origin_spoke(first) {
+                        return next;
+                    }
+                }
+                Woken::Silence => {
+                    self.shared.stats.asymmetry(Asymmetry::SilentClient);
+                    self.begin_to_connect(self.quiet_way());
+                }
+                Woken::Connected(Ok(())) => {}
+                Woken::Connected(Err(error)) => return Next::NoOrigin(error),
                 // All that will ever come of it is no request.
-                Err(Reason::ClientClosed) if first && !is_request && !was_idle => {
+                Woken::Over(Reason::ClientClosed) if first && !head.is_request && !was_idle => {
                     return Next::NotHttp;
                 }
-                Err(reason) => return Next::Idle(reason),
+                Woken::Over(reason) => return Next::Idle(reason),
             }
         }
     }
 
+    /// What the client's bytes so far are.
+    fn judge(&mut self, head: &mut Head, first: bool) -> Option<Next> {
+        let buffer = &mut self.client.buffer;
+        if !head.is_request {
+            match classify(buffer) {
+                Start::NeedMore => return None,
+                Start::NotHttp if first => return Some(Next::NotHttp),
+                Start::Http2 if first => return Some(Next::Http2),
+                // The parser has the word, and refuses it.
+                Start::NotHttp | Start::Http2 => {}
+                Start::Http { skip } => buffer.advance(skip),
+            }
+            head.is_request = true;
+        }
+        match parse_request_from(&mut head.scanner, buffer, &self.shared.limits) {
+            Ok(Some(head)) => Some(Next::Request(Request::take(head, buffer, &self.meter))),
+            Ok(None) if buffer.is_too_much(HEAD_READ) => Some(Next::Refused(OUT_OF_MEMORY)),
+            Ok(None) => None,
+            Err(refusal) => Some(Next::Refused(refusal)),
+        }
+    }
+
+    /// What it means that the origin has said something, or ended its stream, unasked.
+    fn origin_spoke(&mut self, first: bool) -> Option<Next> {
+        let origin = self.origin.as_ref()?;
+        if origin.leg.buffer.is_empty() {
+            if self.client.buffer.is_empty() {
+                return Some(Next::Idle(Reason::OriginClosed));
+            }
+            // It will not be there for what the client has begun to say: another one is made.
+            self.origin = None;
+            return None;
+        }
+        if !first {
+            // Whatever it is, no request may follow (RFC 9112 §9.2).
+            self.shared.stats.asymmetry(Asymmetry::Unsolicited);
+            return Some(Next::Idle(Reason::OriginClosed));
+        }
+        self.shared.stats.asymmetry(Asymmetry::OriginFirst);
+        Some(match classify_response(&origin.leg.buffer) {
+            ResponseStart::Http => Next::Unsolicited,
+            // A banner shorter than any status line comes in one piece.
+            ResponseStart::NotHttp | ResponseStart::NeedMore => Next::OriginFirst,
+        })
+    }
+
     /// Waits for more bytes from the client, or for what ends the wait.
-    async fn wait(&mut self, deadline: Instant, idle: bool, first: bool) -> Result<(), Reason> {
+    async fn wait(&mut self, head: &Head, first: bool) -> Woken {
+        let idle = self.client.buffer.is_empty();
+        let deadline = self.deadline(head);
+        let quiet = first && idle && self.origin.is_none() && self.connecting.is_none();
+        let silence = self.silence().filter(|_| quiet);
         let Shared { drain, cut, .. } = &*self.shared;
         let drained = async {
             drain.cancelled().await;
             if first {
                 sleep(FIRST_REQUEST).await;
+            }
+        };
+        let silence = async {
+            match silence {
+                Some(silence) => sleep(silence).await,
+                None => std::future::pending().await,
             }
         };
         let origin = self.origin.as_mut();
@@ -96,30 +182,49 @@ impl Session {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            biased;
-            read = self.client.fill() => match read {
-                Ok(read) if read > 0 => Ok(()),
-                _ => Err(Reason::ClientClosed),
-            },
-            // Its end, or bytes that nobody asked for: either way no request may follow
-            // (RFC 9112 §9.3, §9.2), and the client must see the connection end.
-            _ = origin_speaks, if idle => Err(Reason::OriginClosed),
-            () = drained, if idle => Err(Reason::Draining),
-            () = cut.cancelled() => Err(Reason::Draining),
-            () = sleep_until(deadline) => {
-                Err(if idle { Reason::IdleTimeout } else { Reason::HeadTimeout })
+        let connecting = self.connecting.as_mut();
+        let connected = async {
+            match connecting {
+                Some(connecting) => (connecting.way(), connecting.done().await),
+                None => std::future::pending().await,
             }
-        }
+        };
+        let (way, connected) = tokio::select! {
+            biased;
+            read = self.client.fill() => return match read {
+                Ok(read) if read > 0 => Woken::Client,
+                _ => Woken::Over(Reason::ClientClosed),
+            },
+            // Its end, or bytes that nobody asked for.
+            _ = origin_speaks, if idle || (first && !head.is_request) => return Woken::Origin,
+            connected = connected => connected,
+            () = silence => return Woken::Silence,
+            () = drained, if idle => return Woken::Over(Reason::Draining),
+            () = cut.cancelled() => return Woken::Over(Reason::Draining),
+            () = sleep_until(deadline) => return Woken::Over(if idle {
+                Reason::IdleTimeout
+            } else {
+                Reason::HeadTimeout
+            }),
+        };
+        self.connecting = None;
+        Woken::Connected(self.connected(way, connected))
     }
 
-    fn deadline(&self) -> Instant {
-        let idle = self.client.buffer.is_empty();
-        let patience = if idle {
-            self.shared.idle_timeout
-        } else {
-            self.shared.head_timeout
-        };
-        Instant::now() + patience
+    /// For how long a client may say nothing before its origin is asked.
+    fn silence(&self) -> Option<Duration> {
+        let http = &self.shared.http;
+        (http.not_http == Unknown::Tunnel && !http.silence.is_zero()).then_some(http.silence)
+    }
+
+    /// When the client will have been silent, or slow, for too long.
+    fn deadline(&self, head: &Head) -> Instant {
+        let received = self.client.buffer.len();
+        if received == 0 {
+            return Instant::now() + self.shared.idle_timeout;
+        }
+        let whole = self.shared.head_timeout;
+        let by_rate = self.shared.patience.for_sending(received as u64);
+        head.began + by_rate.map_or(whole, |by_rate| by_rate.min(whole))
     }
 }

@@ -1,119 +1,174 @@
 //! A response on its way to the client.
 
-use bytes::{Buf as _, BytesMut};
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::tcp::{ReadHalf, WriteHalf},
-};
+use std::time::Duration;
+
+use bytes::Buf as _;
+use tokio::time::timeout;
 
 use super::{
     Shared,
-    activity::Activity,
+    buffer::Buffer,
     exchange::{Outcome, Progress},
-    leg::{self, HEAD_READ},
-    relay::{self, Broken, add, write_both},
+    leg::HEAD_READ,
+    relay::{Broken, Path},
 };
-use crate::http::{
-    BodyDecoder, HeadScanner, RequestContext, ResponseFraming, ResponseHead, parse_response_from,
+use crate::{
+    http::{
+        Edits, HeadScanner, RequestContext, ResponseFraming, ResponseHead, ResponseStart,
+        classify_response, parse_response_from,
+    },
+    observe::Asymmetry,
 };
 
-/// Reads the response to `request` from the origin, interim ones before it, and sends it on.
+/// How long an answer that is shorter than any status line, and none, may be the beginning of one
+/// behind some junk.
+const SHORT_ANSWER: Duration = Duration::from_millis(300);
+
+/// What the response is to be like, and what it answers.
+pub(super) struct Expected<'e> {
+    pub(super) request: RequestContext,
+    pub(super) edits: Edits<'e>,
+    /// The first of its connection: an origin that does not speak HTTP may show it now.
+    pub(super) first: bool,
+}
+
+/// Reads the response from the origin, interim ones before it, and sends it on.
 pub(super) async fn receive_response(
     shared: &Shared,
-    request: RequestContext,
-    buffer: &mut BytesMut,
-    origin: &mut ReadHalf<'_>,
-    client: &mut WriteHalf<'_>,
-    progress: &Progress,
-    activity: &Activity,
+    expected: &Expected<'_>,
+    buffer: &mut Buffer,
+    path: &Path<'_>,
+    progress: &Progress<'_>,
 ) -> Outcome {
+    match receive(shared, expected, buffer, path, progress).await {
+        Ok(outcome) | Err(outcome) => outcome,
+    }
+}
+
+async fn receive(
+    shared: &Shared,
+    expected: &Expected<'_>,
+    buffer: &mut Buffer,
+    path: &Path<'_>,
+    progress: &Progress<'_>,
+) -> Result<Outcome, Outcome> {
+    if expected.first && is_raw(buffer, path, progress).await? {
+        return raw(buffer, path).await;
+    }
     let head = loop {
-        let head = match response_head(shared, request, buffer, origin, activity).await {
-            Ok(head) => head,
-            Err(outcome) => return outcome,
-        };
+        let head = response_head(shared, expected.request, buffer, path, progress).await?;
         if !head.interim {
             break head;
         }
-        // RFC 9110 §15.2: a client of HTTP/1.0 does not know interim responses.
-        if request.minor > 0 {
-            let mut bytes = Vec::with_capacity(head.len);
-            head.write_forwarded(buffer, true, &mut bytes);
-            progress.within_interim.set(true);
-            if client.write_all(&bytes).await.is_err() {
-                return Outcome::ClientGone;
-            }
-            progress.within_interim.set(false);
-            add(&progress.bytes_out, bytes.len());
-        }
-        buffer.advance(head.len);
+        interim(&head, expected, buffer, path, progress).await?;
     };
-    progress.status.set(Some(head.status));
+    progress.describe(&head, buffer);
+    if !progress.request_sent.get() {
+        progress.stats.asymmetry(Asymmetry::EarlyResponse);
+    }
     let persistent = head.persistent && !shared.drain.is_cancelled();
     let says_persistent = persistent || !head.persistent;
 
-    let mut rewritten = Vec::new();
-    if !head.is_verbatim(says_persistent) {
-        head.write_forwarded(buffer, says_persistent, &mut rewritten);
-    }
-    let mut decoder = BodyDecoder::from(head.framing);
-    let (part, malformed) = match decoder.advance(&buffer[head.len..]) {
-        Ok(part) => (part.consumed, false),
-        Err(_) => (0, true),
+    let mut decoder = head.decoder(buffer);
+    // Nothing goes out of a response whose body begins malformed.
+    let Ok(part) = decoder.advance(&buffer[head.len..]) else {
+        return Ok(Outcome::BadResponse);
     };
-    let end = head.len + part;
-    let written = if rewritten.is_empty() {
-        client.write_all(&buffer[..end]).await
+    progress.status.set(Some(head.status));
+    let end = head.len + part.forward;
+    if head.is_verbatim(says_persistent, &expected.edits) {
+        path.write(&buffer[..end], &[]).await
     } else {
-        write_both(client, &rewritten, &buffer[head.len..end]).await
-    };
-    if written.is_err() {
-        return Outcome::ClientGone;
+        let mut rewritten = Vec::with_capacity(head.len + expected.edits.append.len() + 64);
+        head.write_forwarded(buffer, says_persistent, &expected.edits, &mut rewritten);
+        path.write(&rewritten, &buffer[head.len..end]).await
     }
-    let head_len = if rewritten.is_empty() {
-        head.len
-    } else {
-        rewritten.len()
-    };
-    add(&progress.bytes_out, head_len + part);
-    buffer.advance(end);
-    activity.touch();
-    if malformed {
-        return Outcome::BadResponse;
-    }
+    .map_err(outcome)?;
+    buffer.advance(end + part.dropped);
     if head.framing == ResponseFraming::Tunnel {
-        return Outcome::Tunnel;
+        return Ok(Outcome::Tunnel);
     }
-    if !decoder.is_done() {
-        let relayed = relay::body(
-            &mut decoder,
-            buffer,
-            origin,
-            client,
-            &progress.bytes_out,
-            activity,
-        )
-        .await;
-        match relayed {
-            Ok(()) => {}
-            Err(Broken::Truncated) => return Outcome::Truncated,
-            Err(Broken::Source) => return Outcome::OriginReset,
-            Err(Broken::Sink) => return Outcome::ClientGone,
-            Err(Broken::Malformed) => return Outcome::BadResponse,
-        }
+    if !part.done {
+        path.body(&mut decoder, buffer).await.map_err(outcome)?;
     }
     // Bytes behind a complete response belong to no request of ours (RFC 9112 §9.2).
-    Outcome::Complete {
-        persistent: persistent && buffer.is_empty(),
+    if persistent && !buffer.is_empty() {
+        progress.stats.asymmetry(Asymmetry::BytesBehindResponse);
     }
+    Ok(Outcome::Complete {
+        persistent: persistent && buffer.is_empty(),
+    })
+}
+
+/// Does the origin answer with what no reader could take for HTTP/1?
+async fn is_raw(
+    buffer: &mut Buffer,
+    path: &Path<'_>,
+    progress: &Progress<'_>,
+) -> Result<bool, Outcome> {
+    loop {
+        match classify_response(buffer) {
+            ResponseStart::Http => return Ok(false),
+            ResponseStart::NotHttp => return Ok(true),
+            ResponseStart::NeedMore => {}
+        }
+        // It may be a short banner that nothing follows; the beginning of a status line is not.
+        let patience = if buffer.is_empty() || b"HTTP".starts_with(buffer) {
+            Duration::MAX
+        } else {
+            SHORT_ANSWER
+        };
+        match timeout(patience, more(buffer, path, progress)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Ok(!buffer.is_empty()),
+            Ok(Err(outcome)) => return Err(outcome),
+            Err(_) => return Ok(true),
+        }
+    }
+}
+
+/// ICY, HTTP/0.9 and the like: as it comes, to the end of the stream, which is its only framing.
+async fn raw(buffer: &mut Buffer, path: &Path<'_>) -> Result<Outcome, Outcome> {
+    path.stream(buffer).await.map_err(outcome)?;
+    Ok(Outcome::Raw)
+}
+
+/// What it means for the exchange that the response did not come through.
+const fn outcome(broken: Broken) -> Outcome {
+    match broken {
+        Broken::Truncated => Outcome::Truncated,
+        Broken::Source => Outcome::OriginReset,
+        Broken::Sink => Outcome::ClientGone,
+        Broken::Malformed => Outcome::BadResponse,
+    }
+}
+
+async fn interim(
+    head: &ResponseHead,
+    expected: &Expected<'_>,
+    buffer: &mut Buffer,
+    path: &Path<'_>,
+    progress: &Progress<'_>,
+) -> Result<(), Outcome> {
+    progress.interim.set(true);
+    // RFC 9110 §15.2: a client of HTTP/1.0 does not know interim responses.
+    if expected.request.minor > 0 {
+        let mut bytes = Vec::with_capacity(head.len);
+        head.write_forwarded(buffer, true, &Edits::NONE, &mut bytes);
+        progress.within_interim.set(true);
+        path.write(&bytes, &[]).await.map_err(outcome)?;
+        progress.within_interim.set(false);
+    }
+    buffer.advance(head.len);
+    Ok(())
 }
 
 async fn response_head(
     shared: &Shared,
     request: RequestContext,
-    buffer: &mut BytesMut,
-    origin: &mut ReadHalf<'_>,
-    activity: &Activity,
+    buffer: &mut Buffer,
+    path: &Path<'_>,
+    progress: &Progress<'_>,
 ) -> Result<ResponseHead, Outcome> {
     let mut scanner = HeadScanner::new();
     loop {
@@ -127,12 +182,29 @@ async fn response_head(
                 }
             }
         }
-        match leg::read(origin.as_ref(), buffer, HEAD_READ).await {
+        if !more(buffer, path, progress).await? {
             // Nothing of a response: the client sees the same.
-            Ok(0) if buffer.is_empty() => return Err(Outcome::Truncated),
-            Ok(0) => return Err(Outcome::BadResponse),
-            Ok(_) => activity.touch(),
-            Err(_) => return Err(Outcome::OriginReset),
+            return Err(if buffer.is_empty() {
+                Outcome::Truncated
+            } else {
+                Outcome::BadResponse
+            });
         }
+    }
+}
+
+/// Reads more from the origin; false at the end of its stream.
+async fn more(
+    buffer: &mut Buffer,
+    path: &Path<'_>,
+    progress: &Progress<'_>,
+) -> Result<bool, Outcome> {
+    match path.read(buffer, HEAD_READ).await {
+        Ok(0) => Ok(false),
+        Ok(_) => {
+            progress.heard.set(true);
+            Ok(true)
+        }
+        Err(_) => Err(Outcome::OriginReset),
     }
 }

@@ -8,7 +8,7 @@ use super::Shared;
 use crate::{
     addr::{ClientAddr, OriginAddr, SpoofedAddr},
     http::RequestHead,
-    observe::AccessRecord,
+    observe::{AccessRecord, HostLabel},
     reason::Reason,
 };
 
@@ -24,6 +24,8 @@ pub(super) struct Transaction {
     pub(super) status: Option<u16>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    host_check: Option<HostLabel>,
+    content_type: Option<Vec<u8>>,
 }
 
 impl Transaction {
@@ -43,7 +45,19 @@ impl Transaction {
             status: None,
             bytes_in: 0,
             bytes_out: 0,
+            host_check: None,
+            content_type: None,
         }
+    }
+
+    /// How its Host goes with the address that was dialled.
+    pub(super) fn host_checked(&mut self, label: HostLabel) {
+        self.host_check = Some(label);
+    }
+
+    /// What its response says it holds.
+    pub(super) fn content_type(&mut self, content_type: Option<Vec<u8>>) {
+        self.content_type = content_type;
     }
 
     /// It is about this request, whose head came as `received`.

@@ -2,71 +2,95 @@
 
 use std::cell::Cell;
 
-use super::{Session, activity::Activity, record::Transaction, relay};
+use super::{
+    Session,
+    exchange::Dead,
+    record::Transaction,
+    relay::{Broken, Path},
+    watch::{Patience, Watch},
+};
 use crate::reason::Reason;
 
 impl Session {
     /// The connection did not begin with HTTP: the origin gets the same bytes.
     pub(super) async fn tunnel_from_start(mut self) {
         let mut transaction = self.transaction();
-        if let Err(error) = self.connect().await {
+        if let Err(error) = self.connect(self.quiet_way()).await {
             // No answer that the client's protocol would understand: a reset.
             transaction.end(&self.shared, error.reason());
-            return self.reset();
+            return self.reset(Dead::Origin).await;
         }
         transaction.spoofed = self.origin.as_ref().map(|origin| origin.spoofed);
         self.tunnel(transaction, Reason::Tunnel).await;
     }
 
-    /// A `101`, or a 2xx to CONNECT, has been passed on.
-    pub(super) async fn upgraded(self, transaction: Transaction) {
-        self.tunnel(transaction, Reason::Upgraded).await;
-    }
-
     /// Relays both ways until both sides are done; the end of one direction travels on by
     /// itself, so that a half-closed connection goes on the other way.
-    async fn tunnel(mut self, mut transaction: Transaction, reason: Reason) {
+    pub(super) async fn tunnel(mut self, mut transaction: Transaction, reason: Reason) {
         let Some(origin) = &mut self.origin else {
             return;
         };
-        let activity = Activity::new(self.shared.tunnel_idle_timeout);
         let (bytes_in, bytes_out) = (Cell::new(0), Cell::new(0));
-        let (mut client_read, mut client_write) = self.client.stream.split();
-        let (mut origin_read, mut origin_write) = origin.leg.stream.split();
-        let up = relay::stream(
-            &mut self.client.buffer,
-            &mut client_read,
-            &mut origin_write,
-            &bytes_in,
-            &activity,
-        );
-        let down = relay::stream(
-            &mut origin.leg.buffer,
-            &mut origin_read,
-            &mut client_write,
-            &bytes_out,
-            &activity,
-        );
+        let (client, origin_stream) = (&self.client.stream, &origin.leg.stream);
+        let patience = Patience::idle(self.shared.tunnel_idle_timeout);
+        let watch = Watch::over(patience, client, origin_stream);
+        let up = Path::up(client, origin_stream, &watch, &bytes_in);
+        let down = Path::down(origin_stream, client, &watch, &bytes_out);
+        let up = async {
+            up.stream(&mut self.client.buffer)
+                .await
+                .map_err(|b| match b {
+                    Broken::Sink => Dead::Origin,
+                    _ => Dead::Client,
+                })
+        };
+        let down = async {
+            down.stream(&mut origin.leg.buffer)
+                .await
+                .map_err(|b| match b {
+                    Broken::Sink => Dead::Client,
+                    _ => Dead::Origin,
+                })
+        };
         let ended = tokio::select! {
-            both = async { tokio::try_join!(up, down) } => both.map_err(|_| Reason::OriginClosed),
-            () = activity.stalled() => Err(Reason::IdleTimeout),
+            both = async { tokio::try_join!(up, down) } => both.map_err(|dead| (dead, reason)),
+            _ = watch.expired() => Err((Dead::Neither, Reason::IdleTimeout)),
             // A tunnel has no end that could be waited for: it lives to the drain's deadline.
-            () = self.shared.cut.cancelled() => Err(Reason::Draining),
+            () = self.shared.cut.cancelled() => Err((Dead::Neither, Reason::Draining)),
         };
         transaction.bytes_in += bytes_in.get();
         transaction.bytes_out += bytes_out.get();
         match ended {
             Ok(_) => transaction.end(&self.shared, reason),
-            Err(cut) => {
-                // A failed read or write is the other side's reset: pass it on.
-                let cut = if cut == Reason::OriginClosed {
-                    reason
-                } else {
-                    cut
-                };
-                transaction.end(&self.shared, cut);
-                self.reset();
+            Err((dead, reason)) => {
+                transaction.end(&self.shared, reason);
+                self.reset(dead).await;
             }
+        }
+    }
+
+    /// An answer to nothing, such as a 408 before any request: the client sees it, and then the
+    /// end. What it says meanwhile is no request any more.
+    pub(super) async fn pass_unsolicited(mut self) {
+        let mut transaction = self.transaction();
+        let Some(origin) = &mut self.origin else {
+            return;
+        };
+        let bytes_out = Cell::new(0);
+        let (client, origin_stream) = (&self.client.stream, &origin.leg.stream);
+        let watch = Watch::over(self.shared.patience, client, origin_stream);
+        let down = Path::down(origin_stream, client, &watch, &bytes_out);
+        let ended = tokio::select! {
+            ended = down.stream(&mut origin.leg.buffer) => ended.is_ok(),
+            _ = watch.expired() => false,
+            () = self.shared.cut.cancelled() => false,
+        };
+        transaction.bytes_out = bytes_out.get();
+        transaction.end(&self.shared, Reason::OriginClosed);
+        if ended {
+            self.close().await;
+        } else {
+            self.reset(Dead::Neither).await;
         }
     }
 }

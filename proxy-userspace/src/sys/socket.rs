@@ -34,3 +34,21 @@ pub fn set_ipv6_transparent(socket: &impl AsFd) -> io::Result<()> {
         Ok(())
     }
 }
+
+/// Bytes that were written to a TCP socket and that the other side has not acknowledged yet, its
+/// FIN not counted (`SIOCOUTQ`, `tcp(7)`).
+///
+/// # Errors
+///
+/// As `ioctl(2)`: `EINVAL` for a socket that is not connected.
+pub fn unacknowledged(socket: &impl AsFd) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is borrowed for the call, and the kernel writes one `c_int` to the
+    // place given, which lives across the call. `SIOCOUTQ` is `TIOCOUTQ` by another name.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(usize::try_from(bytes).unwrap_or_default())
+    }
+}

@@ -1,17 +1,27 @@
 //! Connections to origins, from the client's own address.
 
 mod legs;
+mod names;
 mod pending;
 mod ports;
+mod way;
 
-use std::{io, net::SocketAddr, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
+};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
 pub use legs::{Leg, Legs};
+pub use names::Names;
 pub use pending::Pending;
+pub use way::{Source, Way};
 
 use crate::{
     addr::{ClientAddr, OriginAddr, SpoofedAddr},
@@ -29,6 +39,9 @@ pub enum ConnectError {
     /// The origin answered with a reset.
     #[error("refused")]
     Refused,
+    /// The connection came about and was reset at once.
+    #[error("reset")]
+    Reset,
     /// An ICMP error, or no route.
     #[error("unreachable: {0}")]
     Unreachable(io::Error),
@@ -38,6 +51,9 @@ pub enum ConnectError {
     /// Every port tried was taken.
     #[error("no free port of {0} towards the origin")]
     NoSourcePort(ClientAddr),
+    /// No descriptor, socket or memory is left here.
+    #[error("this host is at a limit: {0}")]
+    Limit(io::Error),
     /// The kernel refused the socket itself.
     #[error("cannot {operation}: {cause}")]
     Socket {
@@ -54,6 +70,8 @@ impl ConnectError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Refused => Reason::OriginRefused,
+            Self::Reset => Reason::OriginReset,
+            Self::Limit(_) => Reason::LocalLimit,
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
@@ -77,7 +95,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Connects to `origin` from the address of `client` and a port of ours.
+    /// Connects to `origin` for `client`, by `way`.
     ///
     /// # Errors
     ///
@@ -86,14 +104,27 @@ impl Upstream {
         &self,
         client: ClientAddr,
         origin: OriginAddr,
+        way: Way,
     ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
         let mut waiting = self.pending.start(origin.0.ip());
-        let attempt = self.connect_from_some_port(client, origin);
+        let attempt = async {
+            match way.source {
+                Source::Client => self.connect_from_some_port(client.0.ip(), client, origin, way),
+                Source::Address(address) => {
+                    self.connect_from_some_port(address, client, origin, way)
+                }
+                Source::Own => return self.connect_as_ourselves(origin, way).await,
+            }
+            .await
+        };
         let result = match tokio::time::timeout(self.timeout, attempt).await {
             Ok(result) => result,
             Err(_) => Err(ConnectError::Timeout),
         };
-        if matches!(result, Ok(_) | Err(ConnectError::Refused)) {
+        if matches!(
+            result,
+            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset)
+        ) {
             waiting.answered();
         }
         result
@@ -101,17 +132,24 @@ impl Upstream {
 
     async fn connect_from_some_port(
         &self,
+        source: IpAddr,
         client: ClientAddr,
         origin: OriginAddr,
+        way: Way,
     ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
         for port in ports::candidates(&self.ports).take(ATTEMPTS as usize) {
-            let spoofed = SpoofedAddr(SocketAddr::new(client.0.ip(), port));
+            let spoofed = SpoofedAddr(SocketAddr::new(source, port));
             // Both legs would share one conntrack entry, and the client may be speaking from
             // that port to that origin without us.
-            if port == client.0.port() || self.legs.contains(&Leg::new(spoofed, origin)) {
+            if spoofed.0 == client.0 || self.legs.contains(&Leg::new(spoofed, origin)) {
                 continue;
             }
-            match self.connect_from(spoofed, origin).await {
+            let socket = self.bound_socket(spoofed, way);
+            let connected = match socket {
+                Ok(socket) => connect(socket, origin).await,
+                Err(error) => Err(error),
+            };
+            match connected {
                 Ok(stream) => return Ok((stream, spoofed)),
                 Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}
                 Err(error) => return Err(error),
@@ -120,41 +158,23 @@ impl Upstream {
         Err(ConnectError::NoSourcePort(client))
     }
 
-    async fn connect_from(
+    /// From the address and port that the kernel chooses for this host itself.
+    async fn connect_as_ourselves(
         &self,
-        spoofed: SpoofedAddr,
         origin: OriginAddr,
-    ) -> Result<TcpStream, ConnectError> {
-        let socket = self.bound_socket(spoofed)?;
-        let socket = TcpSocket::from_std_stream(socket.into());
-        let stream =
-            socket
-                .connect(origin.0)
-                .await
-                .map_err(|cause| match cause.raw_os_error() {
-                    Some(libc::ECONNREFUSED | libc::ECONNRESET) => ConnectError::Refused,
-                    Some(libc::ETIMEDOUT) => ConnectError::Timeout,
-                    _ if is_clash(&cause) => ConnectError::Socket {
-                        operation: "connect",
-                        cause,
-                    },
-                    _ => ConnectError::Unreachable(cause),
-                })?;
-        Ok(stream)
+        way: Way,
+    ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
+        let stream = connect(self.socket(origin.0.is_ipv4(), way)?, origin).await?;
+        let own = stream
+            .local_addr()
+            .map_err(failed("ask for the own address"))?;
+        Ok((stream, SpoofedAddr(own)))
     }
 
     /// Bound explicitly, with `SO_REUSEADDR`: a port is only taken towards one origin, not
     /// towards all, and one in TIME_WAIT is free.
-    fn bound_socket(&self, spoofed: SpoofedAddr) -> Result<Socket, ConnectError> {
-        let failed = |operation| move |cause| ConnectError::Socket { operation, cause };
-        let domain = if spoofed.0.is_ipv4() {
-            Domain::IPV4
-        } else {
-            Domain::IPV6
-        };
-        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
-            .map_err(failed("open a socket"))?;
-        socket.set_mark(self.mark).map_err(failed("set SO_MARK"))?;
+    fn bound_socket(&self, spoofed: SpoofedAddr, way: Way) -> Result<Socket, ConnectError> {
+        let socket = self.socket(spoofed.0.is_ipv4(), way)?;
         let transparent = match spoofed.0 {
             SocketAddr::V4(_) => socket.set_ip_transparent_v4(true),
             SocketAddr::V6(_) => sys::socket::set_ipv6_transparent(&socket),
@@ -164,13 +184,68 @@ impl Upstream {
             .set_reuse_address(true)
             .map_err(failed("set SO_REUSEADDR"))?;
         socket
-            .set_tcp_nodelay(true)
-            .map_err(failed("set TCP_NODELAY"))?;
-        socket
             .bind(&spoofed.0.into())
             .map_err(failed("bind to the client's address"))?;
         Ok(socket)
     }
+
+    fn socket(&self, ipv4: bool, way: Way) -> Result<Socket, ConnectError> {
+        let domain = if ipv4 { Domain::IPV4 } else { Domain::IPV6 };
+        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
+            .map_err(failed("open a socket"))?;
+        socket
+            .set_mark(self.mark | way.mark)
+            .map_err(failed("set SO_MARK"))?;
+        socket
+            .set_tcp_nodelay(true)
+            .map_err(failed("set TCP_NODELAY"))?;
+        if let Some(tos) = way.tos {
+            let set = if ipv4 {
+                socket.set_tos_v4(tos.into())
+            } else {
+                socket.set_tclass_v6(tos.into())
+            };
+            set.map_err(failed("set the type of service"))?;
+        }
+        Ok(socket)
+    }
+}
+
+async fn connect(socket: Socket, origin: OriginAddr) -> Result<TcpStream, ConnectError> {
+    let socket = TcpSocket::from_std_stream(socket.into());
+    socket.connect(origin.0).await.map_err(failure)
+}
+
+/// What became of a connect, by its errno.
+fn failure(cause: io::Error) -> ConnectError {
+    match cause.raw_os_error() {
+        Some(libc::ECONNREFUSED) => ConnectError::Refused,
+        Some(libc::ECONNRESET) => ConnectError::Reset,
+        Some(libc::ETIMEDOUT) => ConnectError::Timeout,
+        _ if is_clash(&cause) => ConnectError::Socket {
+            operation: "connect",
+            cause,
+        },
+        _ if is_limit(&cause) => ConnectError::Limit(cause),
+        _ => ConnectError::Unreachable(cause),
+    }
+}
+
+fn failed(operation: &'static str) -> impl Fn(io::Error) -> ConnectError {
+    move |cause| {
+        if is_limit(&cause) {
+            ConnectError::Limit(cause)
+        } else {
+            ConnectError::Socket { operation, cause }
+        }
+    }
+}
+
+fn is_limit(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
 }
 
 fn is_clash(error: &io::Error) -> bool {
@@ -178,4 +253,28 @@ fn is_clash(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_errno_has_its_reason() {
+        let cases = [
+            (libc::ECONNREFUSED, Reason::OriginRefused),
+            (libc::ECONNRESET, Reason::OriginReset),
+            (libc::ETIMEDOUT, Reason::OriginTimeout),
+            (libc::EHOSTUNREACH, Reason::OriginUnreachable),
+            (libc::ENETUNREACH, Reason::OriginUnreachable),
+            (libc::EMFILE, Reason::LocalLimit),
+            (libc::ENOBUFS, Reason::LocalLimit),
+        ];
+        for (errno, reason) in cases {
+            let error = failure(io::Error::from_raw_os_error(errno));
+            assert_eq!(error.reason(), reason, "{error}");
+        }
+        let full = failed("open a socket")(io::Error::from_raw_os_error(libc::EMFILE));
+        assert_eq!(full.reason(), Reason::LocalLimit);
+    }
 }

@@ -3,9 +3,11 @@
 
 mod names;
 mod numbers;
+mod words;
 
 pub(super) use names::{access, boolean, families, file, interfaces, level, on_failure};
 pub(super) use numbers::{count, duration, mark, number, port_range, ports, size, table};
+pub(super) use words::{prefixes, word};
 
 use toml::de::{DeArray, DeValue};
 

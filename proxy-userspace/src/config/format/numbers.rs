@@ -40,8 +40,13 @@ pub(in crate::config) mod number {
 pub(in crate::config) mod size {
     use super::*;
 
-    const UNITS: [(&str, u64); 3] = [("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-    const EXPECTED: &str = "a size with a unit (B, KiB, MiB), such as \"64KiB\"";
+    const UNITS: [(&str, u64); 4] = [
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+        ("B", 1),
+    ];
+    const EXPECTED: &str = "a size with a unit (B, KiB, MiB, GiB), such as \"64KiB\"";
 
     pub(in crate::config) fn read(
         value: &Value<'_>,

@@ -2,7 +2,7 @@ use crate::config::Config;
 
 /// `section.key = value` and the beginning of what is said about it, from the column on.
 #[rustfmt::skip]
-const WRONG: [(&str, &str); 59] = [
+const WRONG: [(&str, &str); 69] = [
     ("intercept.lan = \"eth1\"", "17: expected a list of interface names"),
     ("intercept.lan = [\"eth1\", 2]", "26: expected an interface name, found an integer"),
     ("intercept.lan = [\"\"]", "18: \"\" is no interface name: it is empty"),
@@ -34,11 +34,21 @@ const WRONG: [(&str, &str); 59] = [
     ("spoof.ports = \"10000-70000\"", "15: expected a range of ports"),
     ("spoof.ports = \"+10000-20000\"", "15: expected a range of ports"),
     ("spoof.ports = [10000, 20000]", "15: expected a range of ports"),
+    ("http.via = \"yes\"", "12: expected true or false, found a string"),
+    ("http.forwarded = \"on\"", "18: expected \"off\", \"x-forwarded-for\" or \"forwarded\", found"),
+    ("http.not_http = false", "17: expected \"tunnel\" or \"reject\", found a boolean"),
+    ("http.host_check = \"loose\"", "19: expected \"label\", \"strict\" or \"off\", found \"loose\""),
+    ("http.host_strict_clients = \"10/8\"", "28: expected a list of prefixes"),
+    ("http.host_strict_clients = [\"10/8\"]", "29: expected a prefix, such as"),
+    ("http.host_strict_clients = [\"10.0.0.1/8\"]", "29: 10.0.0.1/8 has bits set behind its length"),
+    ("http.silence = \"2m\"", "16: 2m is not between 0ms and 1m"),
+    ("limits.memory = \"1KiB\"", "17: 1KiB is not between 1MiB and 1024GiB"),
+    ("limits.min_send_rate = 64", "24: expected a size with a unit"),
     ("limits.connections = 0", "22: expected an integer between 1 and 1000000, found 0"),
     ("limits.connections = 1.5", "22: expected an integer between 1 and 1000000, found a float"),
     ("limits.head = 65536", "15: expected a size with a unit"),
     ("limits.head = \"64\"", "15: expected a size with a unit"),
-    ("limits.head = \"64KB\"", "15: expected a size with a unit (B, KiB, MiB)"),
+    ("limits.head = \"64KB\"", "15: expected a size with a unit (B, KiB, MiB, GiB)"),
     ("limits.head = \"0KiB\"", "15: 0KiB is not between 1KiB and 1MiB"),
     ("limits.head = \"2MiB\"", "15: 2MiB is not between 1KiB and 1MiB"),
     ("limits.head_timeout = \"0s\"", "23: 0s is not between 1ms and 1h"),

@@ -21,7 +21,8 @@ fn well_formed_bodies() {
     ];
     for (body, payload) in bodies {
         let progress = Progress {
-            consumed: body.len(),
+            forward: body.len(),
+            dropped: 0,
             payload,
             done: true,
         };
@@ -110,7 +111,7 @@ fn malformed_bodies() {
 #[test]
 fn lines_are_held_and_content_is_not() {
     let mut decoder = ChunkedDecoder::new();
-    let mut step = |input: &[u8]| decoder.advance(input).map(|p| (p.consumed, p.payload));
+    let mut step = |input: &[u8]| decoder.advance(input).map(|p| (p.forward, p.payload));
     assert_eq!(step(b"5;a"), Ok((0, 0)));
     assert_eq!(step(b"5;a=b\r"), Ok((0, 0)));
     assert_eq!(step(b"5;a=b\r\nhe"), Ok((9, 2)));
@@ -127,6 +128,58 @@ fn lines_are_held_and_content_is_not() {
             ..Progress::default()
         })
     );
+}
+
+/// What goes on of `input`, which comes in two pieces, and whether the body is complete.
+fn forwarded(mut decoder: ChunkedDecoder, input: &[u8], cut: usize) -> (Vec<u8>, bool) {
+    let (mut out, mut at) = (Vec::new(), 0);
+    for end in [cut, input.len()] {
+        loop {
+            let progress = decoder.advance(&input[at..end]).unwrap();
+            out.extend_from_slice(&input[at..at + progress.forward]);
+            at += progress.consumed();
+            if progress.done || progress.consumed() == 0 {
+                break;
+            }
+        }
+    }
+    assert!(!decoder.is_done() || at == input.len());
+    (out, decoder.is_done())
+}
+
+#[test]
+fn the_coding_can_be_taken_off() {
+    let body = b"5;a=b\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0;z\r\nA: b\r\nC: d\r\n\r\n";
+    for cut in 0..=body.len() {
+        let (content, done) = forwarded(ChunkedDecoder::new().unwrapping(), body, cut);
+        assert_eq!((content.as_slice(), done), (&b"hello world"[..], true));
+    }
+    // In as few pieces as the content has.
+    let mut decoder = ChunkedDecoder::new().unwrapping();
+    let mut step = |input| {
+        decoder
+            .advance(input)
+            .map(|p| (p.forward, p.dropped, p.done))
+    };
+    assert_eq!(
+        step(b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\nHTTP"),
+        Ok((0, 3, false))
+    );
+    assert_eq!(step(b"ab\r\n1\r\nc\r\n0\r\n\r\nHTTP"), Ok((2, 5, false)));
+    assert_eq!(step(b"c\r\n0\r\n\r\nHTTP"), Ok((1, 7, true)));
+    assert_eq!(step(b"HTTP"), Ok((0, 0, true)));
+}
+
+#[test]
+fn trailers_of_the_connection_are_dropped() {
+    let named: Box<[Box<[u8]>]> = Box::new([Box::from(&b"X-Hop"[..]), Box::from(&b"y"[..])]);
+    let body = b"1\r\nx\r\n0\r\nx-hop: 1\r\nY:\r\nA: b\r\nKeep-Alive: 5\r\nte: x\r\n\
+        Connection: A\r\nProxy-Connection: x\r\nUPGRADE: x\r\nYY: z\r\n\r\n";
+    let goes = b"1\r\nx\r\n0\r\nA: b\r\nYY: z\r\n\r\n";
+    for cut in 0..=body.len() {
+        let decoder = ChunkedDecoder::new().without(named.clone());
+        assert_eq!(forwarded(decoder, body, cut), (goes.to_vec(), true));
+    }
 }
 
 #[test]
@@ -149,7 +202,7 @@ fn extensions_are_weighed_against_content() {
 fn content_can_go_past_the_decoder() {
     let mut decoder = ChunkedDecoder::new();
     assert_eq!(decoder.remaining_length(), None);
-    assert_eq!(decoder.advance(b"10\r\nab").map(|p| p.consumed), Ok(6));
+    assert_eq!(decoder.advance(b"10\r\nab").map(|p| p.forward), Ok(6));
     assert_eq!(decoder.remaining_length(), Some(14));
     assert!(!decoder.skip(15));
     assert!(decoder.skip(13));

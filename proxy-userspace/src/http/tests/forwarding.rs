@@ -1,22 +1,25 @@
 //! What is written in place of a head that came.
 
 use super::{GET, get, request, response};
-use crate::http::RequestContext;
+use crate::http::{Edits, RequestContext};
 
 fn forwarded_request(head: &str) -> (String, bool) {
     let parsed = request(head).unwrap();
     let mut out = Vec::new();
-    parsed.write_forwarded(head.as_bytes(), &mut out);
-    (String::from_utf8(out).unwrap(), parsed.is_verbatim())
+    parsed.write_forwarded(head.as_bytes(), &Edits::NONE, &mut out);
+    (
+        String::from_utf8(out).unwrap(),
+        parsed.is_verbatim(&Edits::NONE),
+    )
 }
 
 fn forwarded_response(head: &str, context: RequestContext, persistent: bool) -> (String, bool) {
     let parsed = response(head, context).unwrap();
     let mut out = Vec::new();
-    parsed.write_forwarded(head.as_bytes(), persistent, &mut out);
+    parsed.write_forwarded(head.as_bytes(), persistent, &Edits::NONE, &mut out);
     (
         String::from_utf8(out).unwrap(),
-        parsed.is_verbatim(persistent),
+        parsed.is_verbatim(persistent, &Edits::NONE),
     )
 }
 
@@ -130,7 +133,9 @@ fn later_minor_versions_become_ours() {
 fn targets_keep_their_octets() {
     let head = b"GET /\xff\xc3\xa4 HTTP/1.1\r\nHost: a\r\nA: \xff\r\nKeep-Alive: x\r\n\r\n";
     let mut out = Vec::new();
-    request(head).unwrap().write_forwarded(head, &mut out);
+    request(head)
+        .unwrap()
+        .write_forwarded(head, &Edits::NONE, &mut out);
     assert_eq!(
         out,
         b"GET /\xff\xc3\xa4 HTTP/1.1\r\nHost: a\r\nA: \xff\r\n\r\n"
@@ -216,6 +221,109 @@ fn responses_that_end_the_connection() {
             "{line} {came:?}"
         );
     }
+}
+
+#[test]
+fn clients_of_1_0_know_no_transfer_coding() {
+    let old = RequestContext { minor: 0, ..GET };
+    let came = "HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n";
+    let goes = "HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+    assert_eq!(
+        forwarded_response(came, old, true),
+        (goes.to_owned(), false)
+    );
+    let head = response(came, old).unwrap();
+    let mut body = head.decoder(came.as_bytes());
+    assert!(body.advance(b"5\r\n").is_ok_and(|p| p.dropped == 3));
+    assert!(
+        body.advance(b"hello\r\n0\r\nX: y\r\n\r\n")
+            .is_ok_and(|p| p.forward == 5 && p.done)
+    );
+    // A response to HEAD says how the body would be coded.
+    let context = RequestContext { head: true, ..old };
+    assert_eq!(
+        forwarded_response(came, context, true),
+        (goes.to_owned(), false)
+    );
+    // Without the field, nobody would know of these.
+    for coding in ["gzip, chunked", "gzip"] {
+        let came = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n");
+        assert_eq!(response(&came, old).unwrap_err().status, 502, "{coding}");
+        assert!(response(&came, context).is_ok(), "{coding}");
+    }
+}
+
+#[test]
+fn trailers_that_connection_names_go_no_further() {
+    let body = b"0\r\nX-Hop: 1\r\nA: b\r\n\r\n";
+    let fields = "Connection: close, x-hop\r\nTransfer-Encoding: chunked\r\n";
+    let head = get(fields);
+    let mut up = request(&head).unwrap().decoder(head.as_bytes());
+    let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+    let mut down = response(&head, GET).unwrap().decoder(head.as_bytes());
+    for decoder in [&mut up, &mut down] {
+        let first = decoder.advance(body).unwrap();
+        assert_eq!((first.forward, first.dropped), (3, 10));
+        let rest = decoder.advance(&body[13..]).unwrap();
+        assert_eq!((rest.forward, rest.dropped, rest.done), (8, 0, true));
+    }
+}
+
+#[test]
+fn edits_add_and_leave_out_what_is_end_to_end() {
+    let remove: Vec<Box<str>> = [
+        "cookie",
+        "X-Gone",
+        "HOST",
+        "content-length",
+        "Transfer-Encoding",
+        "connection",
+        "upgrade",
+        "te",
+    ]
+    .map(Box::from)
+    .into();
+    let edits = Edits {
+        append: b"Via: 1.1 weir\r\nX: y\r\n",
+        remove: &remove,
+    };
+    let came = "Cookie: a\r\nTE: trailers\r\nConnection: upgrade, TE\r\nx-gone: 1\r\n\
+        Upgrade: foo\r\nX-Gone-Not: 2\r\nCOOKIE:\r\nContent-Length: 5\r\n";
+    let goes = "TE: trailers\r\nConnection: upgrade, TE\r\nUpgrade: foo\r\nX-Gone-Not: 2\r\n\
+        Content-Length: 5\r\nVia: 1.1 weir\r\nX: y\r\n";
+    let head = get(came);
+    let parsed = request(&head).unwrap();
+    assert!(parsed.is_verbatim(&Edits::NONE) && !parsed.is_verbatim(&edits));
+    let mut out = Vec::new();
+    parsed.write_forwarded(head.as_bytes(), &edits, &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), get(goes));
+
+    let head = |fields| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+    let came = head("Set-Cookie: a\r\nX-Gone: b\r\nTransfer-Encoding: chunked\r\n");
+    let parsed = response(&came, GET).unwrap();
+    assert!(!parsed.is_verbatim(true, &edits));
+    let mut out = Vec::new();
+    parsed.write_forwarded(came.as_bytes(), false, &edits, &mut out);
+    let goes = head(
+        "Set-Cookie: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\
+        Via: 1.1 weir\r\nX: y\r\n",
+    );
+    assert_eq!(String::from_utf8(out).unwrap(), goes);
+}
+
+#[test]
+fn fields_can_be_asked_for() {
+    let head = get("User-Agent:  x y \r\nuser-agent: z\r\n");
+    let parsed = request(&head).unwrap();
+    let field = |name| parsed.field(head.as_bytes(), name);
+    assert_eq!(field("user-agent"), Some(&b"x y"[..]));
+    assert_eq!(field("Referer"), None);
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\n";
+    let parsed = response(head, GET).unwrap();
+    assert_eq!(
+        parsed.field(head.as_bytes(), "content-type"),
+        Some(&b"a/b"[..])
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{GET, LIMITS, response};
 use crate::{
-    http::{RequestContext, ResponseFraming, ResponseFraming as F, parse_response},
+    http::{Edits, RequestContext, ResponseFraming, ResponseFraming as F, parse_response},
     reason::Reason,
 };
 
@@ -238,6 +238,6 @@ fn transfer_encoding_may_be_named_by_an_origin() {
     let head = format!("HTTP/1.1 200 OK\r\n{CHUNKED}Connection: Transfer-Encoding\r\n\r\n");
     let parsed = response(&head, GET).unwrap();
     let mut out = Vec::new();
-    parsed.write_forwarded(head.as_bytes(), true, &mut out);
+    parsed.write_forwarded(head.as_bytes(), true, &Edits::NONE, &mut out);
     assert_eq!(out, format!("HTTP/1.1 200 OK\r\n{CHUNKED}\r\n").as_bytes());
 }

@@ -1,0 +1,132 @@
+//! The way to the origin, once for each connection unless a request wants another one.
+
+use tokio::{net::TcpStream, sync::watch, task::JoinHandle};
+
+use super::{
+    Session,
+    leg::{Leg, Origin},
+};
+use crate::{
+    addr::{OriginAddr, SpoofedAddr},
+    reason::Reason,
+    upstream::{ConnectError, Way},
+};
+
+/// A connect that goes on while the client is listened to.
+pub(super) struct Connecting {
+    way: Way,
+    task: JoinHandle<Connected>,
+}
+
+type Connected = Result<(TcpStream, SpoofedAddr), ConnectError>;
+
+impl Connecting {
+    pub(super) const fn way(&self) -> Way {
+        self.way
+    }
+
+    /// What became of it. Cancel-safe.
+    pub(super) async fn done(&mut self) -> Connected {
+        match (&mut self.task).await {
+            Ok(connected) => connected,
+            Err(failed) => Err(ConnectError::Unreachable(std::io::Error::other(failed))),
+        }
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Session {
+    /// Begins to connect, without waiting.
+    pub(super) fn begin_to_connect(&mut self, way: Way) {
+        let upstream = self.shared.upstream.clone();
+        let (from, to) = (self.from, self.to);
+        let task = tokio::task::spawn_local(async move { upstream.connect(from, to, way).await });
+        self.connecting = Some(Connecting { way, task });
+    }
+
+    /// Connects to the origin by `way`, if that is still to be done.
+    pub(super) async fn connect(&mut self, way: Way) -> Result<(), Unconnected> {
+        if self.origin.as_ref().is_some_and(|origin| origin.way == way) {
+            return Ok(());
+        }
+        // What there is goes another way: its origin sees an orderly end.
+        self.origin = None;
+        let begun = self.connecting.take().filter(|begun| begun.way == way);
+        let connected = async {
+            match begun {
+                Some(mut begun) => begun.done().await,
+                None => self.shared.upstream.connect(self.from, self.to, way).await,
+            }
+        };
+        let opened = valve_opens(self.shared.valve.clone(), self.to);
+        let connected = tokio::select! {
+            connected = connected => connected,
+            () = opened => return Err(Unconnected::ValveOpened),
+        };
+        self.connected(way, connected)
+    }
+
+    /// Takes in what became of a connect.
+    pub(super) fn connected(&mut self, way: Way, connected: Connected) -> Result<(), Unconnected> {
+        match connected {
+            Ok((stream, spoofed)) => {
+                self.origin = Some(Origin {
+                    leg: Leg::new(stream, &self.meter),
+                    spoofed,
+                    way,
+                    requests: 0,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                tracing::debug!(client = %self.from, origin = %self.to, %error, "no origin");
+                Err(Unconnected::Failed(error))
+            }
+        }
+    }
+}
+
+/// Returns when the valve of the origin's family opens.
+async fn valve_opens(mut valve: watch::Receiver<[u64; 2]>, origin: OriginAddr) {
+    let place = usize::from(origin.0.is_ipv6());
+    let times = valve.borrow_and_update()[place];
+    while valve.changed().await.is_ok() {
+        if valve.borrow_and_update()[place] != times {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Why there is no origin to talk to.
+pub(super) enum Unconnected {
+    /// The connect failed.
+    Failed(ConnectError),
+    /// The valve opened: the client should come again, and will go direct.
+    ValveOpened,
+}
+
+impl Unconnected {
+    pub(super) const fn reason(&self) -> Reason {
+        match self {
+            Self::Failed(error) => error.reason(),
+            Self::ValveOpened => Reason::NoReturnPath,
+        }
+    }
+
+    /// What the client is told, as near to what it would have seen without us as TCP allows.
+    /// `None` is a reset.
+    pub(super) const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Failed(ConnectError::Refused | ConnectError::Reset) | Self::ValveOpened => None,
+            Self::Failed(ConnectError::Timeout) => Some(504),
+            Self::Failed(ConnectError::Limit(_) | ConnectError::NoSourcePort(_)) => Some(503),
+            Self::Failed(_) => Some(502),
+        }
+    }
+}
