@@ -1,6 +1,10 @@
 //! The transparency catalogue: what an operator may choose about HTTP.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{
+    net::{Shutdown, SocketAddr},
+    thread,
+    time::Duration,
+};
 
 use weir_tests::{Connection, Family, GET, OK, Stage, connect, until, until_some};
 
@@ -187,7 +191,7 @@ fn a_body_that_comes_too_slowly_is_not_waited_for() {
             }
         });
         let _ = slow.rest();
-        drop(slow);
+        let _ = slow.stream.shutdown(Shutdown::Both);
         trickle.join().unwrap();
         origin.rest().unwrap();
         until(SOON, "slow-client counted", || {

@@ -1,6 +1,6 @@
 //! The transparency catalogue: a reset arrives behind the octets that came before it.
 
-use std::time::Duration;
+use std::{net::Shutdown, time::Duration};
 
 use weir_tests::{End, Family, GET, Pattern, Stage, until};
 
@@ -91,6 +91,7 @@ fn an_early_answer_is_read_before_the_reset() {
         client.expect(answer);
         let (rest, end) = client.rest().unwrap();
         assert_eq!(rest, b"", "{end:?}");
+        let _ = client.stream.shutdown(Shutdown::Both);
         sending.join().unwrap();
     }
 }
