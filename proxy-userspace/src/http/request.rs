@@ -105,6 +105,12 @@ impl RequestHead {
         String::from_utf8_lossy(self.line.target.of(buf))
     }
 
+    /// The target as it came, octet for octet.
+    #[must_use]
+    pub fn target_bytes<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        self.line.target.of(buf)
+    }
+
     /// Host, or the authority in the target if there is no Host (HTTP/1.0). May be empty.
     #[must_use]
     pub fn host<'b>(&self, buf: &'b [u8]) -> Option<&'b str> {
