@@ -32,6 +32,7 @@ mod lines;
 mod refusal;
 mod request;
 mod response;
+mod rewrite;
 mod scan;
 mod start;
 mod syntax;

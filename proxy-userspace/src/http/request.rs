@@ -12,9 +12,10 @@ use crate::{
         edits::Edits,
         field::{self, Field, FieldTable},
         framing::{Coding, FramingFields},
-        hop::{Hop, Options, Rewrite},
+        hop::{Hop, Options},
         refusal::{HeadLimits, Refusal},
         response::RequestContext,
+        rewrite::Rewrite,
         scan::{Flaw, HeadScanner, Layout},
         syntax::{Span, elements},
         target::{MethodKind, RequestLine, same_authority},
@@ -126,6 +127,7 @@ impl RequestHead {
             connect: self.kind == MethodKind::Connect,
             upgrade: self.upgrade,
             minor: self.minor,
+            persistent: self.persistent,
         }
     }
 
@@ -172,12 +174,7 @@ impl RequestHead {
             out.put_slice(&buf[..self.line.version.start]);
             out.put_slice(b"HTTP/1.1\r\n");
         }
-        let rewrite = Rewrite {
-            own: self.own(),
-            unwraps: false,
-            edits,
-        };
-        self.hop.write_fields(buf, &fields, &rewrite, out);
+        Rewrite::new(self.own(), edits).write(buf, &fields, out);
     }
 
     /// Our own Connection.
