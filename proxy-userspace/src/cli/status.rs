@@ -65,6 +65,9 @@ fn screen(status: &Value) -> String {
         "bypass {} entries, generation {}",
         bypass["entries"], bypass["generation"]
     ));
+    if let Some(lost @ 1..) = status["log_lines_lost"].as_u64() {
+        lines.push(format!("access log: {lost} lines lost"));
+    }
     for (title, key) in [
         ("flows", "flows"),
         ("packets", "packets"),

@@ -80,7 +80,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 41] = [
+pub(super) static KEYS: [Key; 45] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
@@ -151,8 +151,16 @@ pub(super) static KEYS: [Key; 41] = [
     key!(valve.probe: number(1..=1_000_000), live,
         "While open, one SYN in so many is steered to see whether it works again."),
     key!(log.access: access(), live,
-        "One JSON line per request: \"off\", \"stdout\" or the absolute path of a file.\n\
-         SIGUSR1 opens the file anew (log rotation)."),
+        "One line per request: \"off\", \"stdout\", \"journald\" or the absolute path of a file,\n\
+         which SIGUSR1 and a reload open anew (log rotation)."),
+    key!(log.format: word(), live,
+        "The line: \"json\", \"squid\" (Squid's native format) or \"combined\" (Apache, NCSA)."),
+    key!(log.query: word(), live,
+        "\"redact\" leaves out what stands behind the ? of a URL; \"keep\" does not."),
+    key!(log.extra: boolean(), live,
+        "Whether the lines \"squid\" and \"combined\" end with client port, spoofed port, reason."),
+    key!(log.journal: file(), live,
+        "The journal's socket, an absolute path. Empty: /run/systemd/journal/socket"),
     key!(log.level: level(), fixed,
         "The daemon's own messages: \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a\n\
          list of filters such as \"info,proxy_userspace::session=debug\"."),

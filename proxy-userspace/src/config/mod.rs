@@ -18,7 +18,7 @@ use std::{fs, path::Path};
 pub use error::ConfigError;
 pub use settings::{
     AccessTarget, Bypass, Config, Families, Forwarded, Host, HostCheck, Http, Intercept, Limits,
-    Log, MAX_PORTS, OnFailure, Spoof, Unknown, Valve, Workers,
+    Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof, Unknown, Valve, Workers,
 };
 
 use document::{Document, Fault};

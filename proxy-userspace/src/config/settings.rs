@@ -246,8 +246,16 @@ impl Default for Valve {
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Where one JSON line per request goes. Default: nowhere.
+    /// Where one line per request goes. Default: nowhere.
     pub access: AccessTarget,
+    /// Which line. Default: JSON.
+    pub format: LogFormat,
+    /// What becomes of the queries of URLs. Default: they are kept.
+    pub query: LogQuery,
+    /// Whether Squid's and the combined line end with the ports and the reason. Default: yes.
+    pub extra: bool,
+    /// The journal's socket, an absolute path. Default: systemd's.
+    pub journal: Option<PathBuf>,
     /// Filter of the daemon's own messages, in `tracing`'s syntax. Default: `info`.
     pub level: String,
 }
@@ -256,6 +264,10 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             access: AccessTarget::Off,
+            format: LogFormat::Json,
+            query: LogQuery::Keep,
+            extra: true,
+            journal: None,
             level: "info".to_owned(),
         }
     }
@@ -268,8 +280,30 @@ pub enum AccessTarget {
     Off,
     /// To the daemon's standard output.
     Stdout,
+    /// To the journal of systemd.
+    Journald,
     /// Appended to this file; an absolute path.
     File(PathBuf),
+}
+
+/// Which line the access log has for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A JSON object.
+    Json,
+    /// Squid's native format.
+    Squid,
+    /// The combined format of Apache and NCSA.
+    Combined,
+}
+
+/// What becomes of the queries of URLs in the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogQuery {
+    /// They are written as they came.
+    Keep,
+    /// Nothing behind the `?` is written, nor a user in front of a host.
+    Redact,
 }
 
 /// `[bypass]`

@@ -66,6 +66,10 @@ enabled = false
 window = "2s"
 probe = 10
 [log]
+format = "combined"
+query = "redact"
+extra = false
+journal = "/tmp/journal"
 access = "/var/log/we\"ir/\u0001access.json"
 level = "warn,proxy_userspace::session=debug"
 [bypass]
@@ -133,6 +137,10 @@ fn every_key_is_read_into_its_type() {
         },
         log: Log {
             access: AccessTarget::File("/var/log/we\"ir/\u{1}access.json".into()),
+            format: LogFormat::Combined,
+            query: LogQuery::Redact,
+            extra: false,
+            journal: Some("/tmp/journal".into()),
             level: "warn,proxy_userspace::session=debug".into(),
         },
         bypass: Bypass {

@@ -213,9 +213,10 @@ impl Keeper {
                  intercept.ports"
             );
         };
-        if old.log.access != new.log.access {
-            self.lasting.log.redirect(&settings::sink(&new))?;
-        }
+        // Also where it stays what it was: a reload is a rotation.
+        self.lasting
+            .log
+            .redirect(&settings::sink(&new), settings::style(&new))?;
         self.dataplane.set_settings(Settings {
             overload: now.overload,
             ..kernel

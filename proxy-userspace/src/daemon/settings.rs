@@ -10,10 +10,10 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, AccessTarget, Config},
+    config::{self, AccessTarget, Config, LogFormat, LogQuery},
     http::HeadLimits,
     netconf::delivery::Plan,
-    observe::{AccessLog, Sink, Stats},
+    observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     session::{Clients, Patience, Shared},
     upstream::{Legs, Names, Pending, Upstream},
 };
@@ -84,7 +84,25 @@ pub(super) fn sink(config: &Config) -> Sink {
     match &config.log.access {
         AccessTarget::Off => Sink::Off,
         AccessTarget::Stdout => Sink::Stdout,
+        AccessTarget::Journald => {
+            let socket = config.log.journal.clone();
+            Sink::Journald(socket.unwrap_or_else(|| JOURNAL_SOCKET.into()))
+        }
         AccessTarget::File(path) => Sink::File(path.clone()),
+    }
+}
+
+/// How its lines look.
+pub(super) fn style(config: &Config) -> Style {
+    Style {
+        format: match config.log.format {
+            LogFormat::Json => Format::Json,
+            LogFormat::Squid => Format::Squid,
+            LogFormat::Combined => Format::Combined,
+        },
+        redact: config.log.query == LogQuery::Redact,
+        extra: config.log.extra,
+        fields: config.log.access == AccessTarget::Journald,
     }
 }
 

@@ -93,7 +93,7 @@ async fn start_claimed(
 
     let bypass_file = config.bypass.path(&options.instance);
     let (store, set) = Store::open(bypass_file, MAX_BYPASS as usize)?;
-    let log = AccessLog::open(&settings::sink(config))?;
+    let log = AccessLog::open(&settings::sink(config), settings::style(config))?;
     let workers = settings::workers(config);
     let mut dataplane = Dataplane::load()?;
     for entry in set.iter() {

@@ -1,10 +1,7 @@
 //! Connection-level fields: what is said to the next hop and must not go further
 //! (RFC 9110 §7.6.1, §7.8, §10.1.4).
 
-use bytes::BufMut;
-
 use crate::http::{
-    edits::Edits,
     field::{Field, FieldTable, Fields},
     scan::Layout,
     syntax::{elements, is_token},
@@ -42,7 +39,7 @@ pub(super) struct Hop {
 }
 
 /// Most options of a head that may name fields. Each is compared with each field's name.
-const MAX_NAMED: usize = 32;
+pub(super) const MAX_NAMED: usize = 32;
 
 /// Fields that another reader needs to find the end of the message or its addressee, or that ask
 /// for a message. Naming one in Connection would make us remove it.
@@ -129,8 +126,8 @@ impl Hop {
         }
     }
 
-    /// Would [`Hop::write_fields`] write every field as it came, but for the order and spacing
-    /// of the connection options?
+    /// Would [`Rewrite::write`](super::rewrite::Rewrite::write) write the connection-level fields
+    /// as they came, but for the order and spacing of the connection options?
     pub(super) fn is_verbatim(&self, own: Options) -> bool {
         let connection = match self.lines {
             0 => own == Options::default(),
@@ -155,73 +152,6 @@ impl Hop {
             named(&fields).map(Box::from).collect()
         })
     }
-
-    /// Writes all field lines and the empty line; [`Rewrite::own`] stands in the place of the
-    /// first Connection, or at the end if there was none.
-    pub(super) fn write_fields(
-        &self,
-        buf: &[u8],
-        fields: &Fields<'_, '_>,
-        rewrite: &Rewrite<'_>,
-        out: &mut impl BufMut,
-    ) {
-        let own = rewrite.own;
-        let mut slots: [&[u8]; MAX_NAMED] = [&[]; MAX_NAMED];
-        for (slot, option) in slots.iter_mut().zip(named(fields)) {
-            *slot = option;
-        }
-        let named = &slots[..self.named.min(MAX_NAMED)];
-        let (mut connection, mut te) = (false, false);
-        for field in fields.clone() {
-            match Level::of(&field) {
-                Level::Connection => {
-                    if !std::mem::replace(&mut connection, true) {
-                        write_connection(own, out);
-                    }
-                }
-                Level::Hop => {}
-                Level::Te => {
-                    if own.te && !std::mem::replace(&mut te, true) {
-                        out.put_slice(b"TE: trailers\r\n");
-                    }
-                }
-                Level::Upgrade => {
-                    if own.upgrade {
-                        write_upgrade(buf, &field, out);
-                    }
-                }
-                Level::End if field.is("transfer-encoding") => {
-                    // Goes on with the framing that it speaks of, even if Connection names it.
-                    if !rewrite.unwraps {
-                        out.put_slice(field.line.of(buf));
-                    }
-                }
-                // Without the coding there is no place for trailers.
-                Level::End if rewrite.unwraps && field.is("trailer") => {}
-                Level::End
-                    if named
-                        .iter()
-                        .any(|name| field.name.as_bytes().eq_ignore_ascii_case(name)) => {}
-                Level::End if rewrite.edits.removes(&field) => {}
-                Level::End => out.put_slice(field.line.of(buf)),
-            }
-        }
-        if !connection {
-            write_connection(own, out);
-        }
-        out.put_slice(rewrite.edits.append);
-        out.put_slice(b"\r\n");
-    }
-}
-
-/// What becomes of a head's fields besides what [`Hop`] knows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rewrite<'e> {
-    /// Our own Connection.
-    pub(super) own: Options,
-    /// The transfer coding is taken off.
-    pub(super) unwraps: bool,
-    pub(super) edits: &'e Edits<'e>,
 }
 
 /// Is the field `name` the next hop's business by its nature?
@@ -247,7 +177,7 @@ pub(super) fn named<'b>(fields: &Fields<'_, 'b>) -> impl Iterator<Item = &'b [u8
 }
 
 /// How far a field goes.
-enum Level {
+pub(super) enum Level {
     Connection,
     /// To the next hop only, by its nature.
     Hop,
@@ -257,7 +187,7 @@ enum Level {
 }
 
 impl Level {
-    fn of(field: &Field<'_>) -> Self {
+    pub(super) fn of(field: &Field<'_>) -> Self {
         match field.name.len() {
             10 if field.is("connection") => Self::Connection,
             10 if field.is("keep-alive") => Self::Hop,
@@ -281,48 +211,10 @@ fn is_protocol(element: &[u8]) -> bool {
 }
 
 /// h2c, or one of its drafts (`h2c-14`), with or without a version.
-fn is_h2c(protocol: &[u8]) -> bool {
+pub(super) fn is_h2c(protocol: &[u8]) -> bool {
     let name = protocol
         .split(|byte| matches!(byte, b'/' | b'-'))
         .next()
         .unwrap_or_default();
     name.eq_ignore_ascii_case(b"h2c")
-}
-
-fn write_connection(own: Options, out: &mut impl BufMut) {
-    let options: [(bool, &[u8]); 4] = [
-        (own.close, b"close"),
-        (own.keep_alive, b"keep-alive"),
-        (own.upgrade, b"upgrade"),
-        (own.te, b"TE"),
-    ];
-    let mut separator: &[u8] = b"Connection: ";
-    for (_, option) in options.iter().filter(|(said, _)| *said) {
-        out.put_slice(separator);
-        out.put_slice(option);
-        separator = b", ";
-    }
-    if separator == b", " {
-        out.put_slice(b"\r\n");
-    }
-}
-
-/// The line as it came, or what is left of it without h2c.
-fn write_upgrade(buf: &[u8], field: &Field<'_>, out: &mut impl BufMut) {
-    if !elements(field.value).any(is_h2c) {
-        out.put_slice(field.line.of(buf));
-        return;
-    }
-    let mut separator: &[u8] = b": ";
-    for protocol in elements(field.value).filter(|protocol| !is_h2c(protocol)) {
-        if separator == b": " {
-            out.put_slice(field.name.as_bytes());
-        }
-        out.put_slice(separator);
-        out.put_slice(protocol);
-        separator = b", ";
-    }
-    if separator == b", " {
-        out.put_slice(b"\r\n");
-    }
 }

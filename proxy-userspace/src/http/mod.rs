@@ -23,6 +23,7 @@ mod answer;
 mod authority;
 mod body;
 mod chunked;
+mod client_hello;
 mod edits;
 mod field;
 mod framing;
@@ -31,6 +32,7 @@ mod lines;
 mod refusal;
 mod request;
 mod response;
+mod rewrite;
 mod scan;
 mod start;
 mod syntax;
@@ -45,6 +47,7 @@ pub use self::{
     chunked::{
         ChunkError, ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILERS, Progress,
     },
+    client_hello::{ClientHello, client_hello},
     edits::Edits,
     refusal::{HeadLimits, Refusal},
     request::{RequestFraming, RequestHead, parse_request, parse_request_from},

@@ -12,9 +12,10 @@ use crate::{
         edits::Edits,
         field::{self, Field, FieldTable},
         framing::{Coding, FramingFields},
-        hop::{Hop, Options, Rewrite},
+        hop::{Hop, Options},
         refusal::{HeadLimits, Refusal},
         response::RequestContext,
+        rewrite::Rewrite,
         scan::{Flaw, HeadScanner, Layout},
         syntax::{Span, elements},
         target::{MethodKind, RequestLine, same_authority},
@@ -105,6 +106,12 @@ impl RequestHead {
         String::from_utf8_lossy(self.line.target.of(buf))
     }
 
+    /// The target as it came, octet for octet.
+    #[must_use]
+    pub fn target_bytes<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        self.line.target.of(buf)
+    }
+
     /// Host, or the authority in the target if there is no Host (HTTP/1.0). May be empty.
     #[must_use]
     pub fn host<'b>(&self, buf: &'b [u8]) -> Option<&'b str> {
@@ -120,6 +127,7 @@ impl RequestHead {
             connect: self.kind == MethodKind::Connect,
             upgrade: self.upgrade,
             minor: self.minor,
+            persistent: self.persistent,
         }
     }
 
@@ -166,12 +174,7 @@ impl RequestHead {
             out.put_slice(&buf[..self.line.version.start]);
             out.put_slice(b"HTTP/1.1\r\n");
         }
-        let rewrite = Rewrite {
-            own: self.own(),
-            unwraps: false,
-            edits,
-        };
-        self.hop.write_fields(buf, &fields, &rewrite, out);
+        Rewrite::new(self.own(), edits).write(buf, &fields, out);
     }
 
     /// Our own Connection.

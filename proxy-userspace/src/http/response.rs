@@ -8,8 +8,9 @@ use crate::http::{
     edits::Edits,
     field::{self, FieldTable},
     framing::{Coding, FramingFields},
-    hop::{Hop, Options, Rewrite},
+    hop::{Hop, Options},
     refusal::{HeadLimits, Refusal},
+    rewrite::Rewrite,
     scan::{Flaw, HeadScanner, Layout},
     target::minor_version,
 };
@@ -25,6 +26,8 @@ pub struct RequestContext {
     pub upgrade: bool,
     /// The request's minor version, 0 or 1.
     pub minor: u8,
+    /// The client would send another request.
+    pub persistent: bool,
 }
 
 /// How long a response's body is (RFC 9112 §6.3).
@@ -52,7 +55,7 @@ pub struct ResponseHead {
     pub len: usize,
     /// Status code, 100 to 999.
     pub status: u16,
-    /// Minor version: 0, or 1 for all later ones.
+    /// Minor version that the origin says: 0, or 1 for all later ones.
     pub minor: u8,
     /// How long the body is, as the origin frames it.
     pub framing: ResponseFraming,
@@ -62,7 +65,8 @@ pub struct ResponseHead {
     pub interim: bool,
     layout: Layout,
     /// The version has to be written as `HTTP/1.1`.
-    later_minor: bool,
+    other_minor: bool,
+    request: RequestContext,
     /// The client is of HTTP/1.0 and does not know transfer codings: they are taken off.
     unwraps: bool,
     hop: Hop,
@@ -138,19 +142,21 @@ impl ResponseHead {
     /// [`write_forwarded`](Self::write_forwarded).
     #[must_use]
     pub fn is_verbatim(&self, persistent: bool, edits: &Edits<'_>) -> bool {
-        !self.later_minor
+        !self.other_minor
             && !self.unwraps
             && edits.is_none()
             && self.hop.is_verbatim(self.own(persistent))
     }
 
     /// Writes the head as it is forwarded: as it came, but for connection-level fields
-    /// (RFC 9110 §7.6.1), a minor version that is not ours (RFC 9110 §2.5), transfer codings
+    /// (RFC 9110 §7.6.1), a minor version that is not ours (RFC 9112 §2.3), transfer codings
     /// that the client does not know (RFC 9112 §6.1), and `edits`.
     ///
     /// With `persistent` false the client is told that the connection closes after this
-    /// response; true says no more than the origin did. Neither matters for interim responses
-    /// and tunnels.
+    /// response. With true it stays up if both sides hold it up, and Connection says what the
+    /// client cannot know: as the answer is of HTTP/1.1, the close of an origin of HTTP/1.0; and
+    /// to a client of 1.0, that its wish is granted. Neither matters for interim responses and
+    /// tunnels.
     pub fn write_forwarded(
         &self,
         buf: &[u8],
@@ -168,18 +174,17 @@ impl ResponseHead {
             return;
         };
         let line = &buf[..self.layout.fields()];
-        if self.later_minor {
+        if self.other_minor {
             out.put_slice(b"HTTP/1.1");
             out.put_slice(&line[VERSION_LEN..]);
         } else {
             out.put_slice(line);
         }
         let rewrite = Rewrite {
-            own: self.own(persistent),
             unwraps: self.unwraps,
-            edits,
+            ..Rewrite::new(self.own(persistent), edits)
         };
-        self.hop.write_fields(buf, &fields, &rewrite, out);
+        rewrite.write(buf, &fields, out);
     }
 
     /// Our own Connection.
@@ -190,17 +195,18 @@ impl ResponseHead {
         if self.interim || self.framing == ResponseFraming::Tunnel {
             return said;
         }
-        let persistent = persistent && self.persistent;
-        // Such a response ends with the connection for every reader; nothing has to be added.
+        let origin_stays = persistent && self.persistent;
+        let stays = origin_stays && self.request.persistent;
+        // The end is in the message, or what the client has asked for itself.
         let evident = match self.framing {
             ResponseFraming::UntilClose => true,
             ResponseFraming::Chunked if self.unwraps => true,
-            _ => self.minor == 0,
+            _ => origin_stays,
         };
-        let close = said.close || (!persistent && (self.hop.lines > 0 || !evident));
+        let close = said.close || (!stays && (self.hop.lines > 0 || !evident));
         Options {
             close,
-            keep_alive: said.keep_alive && persistent,
+            keep_alive: stays && (said.keep_alive || self.request.minor == 0),
             ..said
         }
     }
@@ -293,7 +299,8 @@ fn read_fields(
         persistent: hop.persistent(minor) && !ends_with_close,
         interim: status / 100 == 1 && status != 101,
         layout,
-        later_minor: raw_minor > 1,
+        other_minor: raw_minor != 1,
+        request: *request,
         unwraps,
         hop,
     })

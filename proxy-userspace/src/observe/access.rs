@@ -1,6 +1,7 @@
 //! The access log: requests leave a line behind and go on, a thread of its own writes.
 
 use std::{
+    cell::RefCell,
     fmt, mem,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -13,6 +14,7 @@ use std::{
 use tracing::warn;
 
 use super::{
+    format::Style,
     output::{AccessLogError, Output, Sink},
     record::AccessRecord,
 };
@@ -29,6 +31,11 @@ const KEPT_BUFFER: usize = 1 << 20;
 /// How long [`AccessLog::close`] waits for a sink that takes nothing, such as a stopped pager.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
+thread_local! {
+    /// A line in the making; one for all of a worker's.
+    static LINE: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(512));
+}
+
 /// A handle of the access log; clones are the same log.
 ///
 /// Writing never waits for the sink: lines go to a bounded queue, and when that is full they are
@@ -38,13 +45,13 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 pub struct AccessLog(Arc<Handle>);
 
 impl AccessLog {
-    /// Opens `sink` and starts the writer's thread.
+    /// Opens `sink`, for lines of that style, and starts the writer's thread.
     ///
     /// # Errors
     ///
     /// [`AccessLogError`]
-    pub fn open(sink: &Sink) -> Result<Self, AccessLogError> {
-        Self::start(Output::open(sink)?)
+    pub fn open(sink: &Sink, style: Style) -> Result<Self, AccessLogError> {
+        Self::start(Output::open(sink)?, style)
     }
 
     /// Whether lines are wanted: where they are not, no record need be made.
@@ -58,10 +65,22 @@ impl AccessLog {
         if !self.is_on() {
             return;
         }
-        let mut line = Vec::with_capacity(512);
-        if record.write_to(&mut line).is_err() || !self.shared().push(&line) {
+        LINE.with_borrow_mut(|line| {
+            let mut style = self.shared().style();
+            loop {
+                line.clear();
+                if style.write(record, line).is_err() {
+                    break;
+                }
+                match self.shared().push(line, style) {
+                    Ok(()) => return,
+                    // Another sink and style since: the line must not go there in this one.
+                    Err(Full::Style(now)) => style = now,
+                    Err(Full::Queue) => break,
+                }
+            }
             self.shared().lost.fetch_add(1, Relaxed);
-        }
+        });
     }
 
     /// How many lines were lost so far, to a full queue or to a sink that failed.
@@ -77,17 +96,18 @@ impl AccessLog {
         self.shared().work.notify_one();
     }
 
-    /// Sends all lines from now on to `sink`. Opens it here, which may block for as long as the
+    /// Sends all lines from now on to `sink`, in that style. Opens it here, which may block for as long as the
     /// file system does.
     ///
     /// # Errors
     ///
     /// [`AccessLogError::Open`]; the log then goes on as it was.
-    pub fn redirect(&self, sink: &Sink) -> Result<(), AccessLogError> {
+    pub fn redirect(&self, sink: &Sink, style: Style) -> Result<(), AccessLogError> {
         let output = Output::open(sink)?;
         let shared = self.shared();
         let mut state = shared.lock();
         shared.on.store(!output.is_off(), Relaxed);
+        state.style = style;
         state.successor = Some((state.buffer.len(), output));
         drop(state);
         shared.work.notify_one();
@@ -100,8 +120,9 @@ impl AccessLog {
         self.shared().close();
     }
 
-    fn start(output: Output) -> Result<Self, AccessLogError> {
+    fn start(output: Output, style: Style) -> Result<Self, AccessLogError> {
         let shared = Arc::new(Shared::default());
+        shared.lock().style = style;
         shared.on.store(!output.is_off(), Relaxed);
         let writers = Arc::clone(&shared);
         thread::Builder::new()
@@ -159,19 +180,35 @@ struct State {
     reopen: bool,
     /// Where lines go from this position of the buffer on.
     successor: Option<(usize, Output)>,
+    /// Of lines from now on.
+    style: Style,
     closing: bool,
     closed: bool,
 }
 
+/// Why a line was not queued.
+enum Full {
+    Queue,
+    /// It is in another style than lines are now.
+    Style(Style),
+}
+
 impl Shared {
+    fn style(&self) -> Style {
+        self.lock().style
+    }
+
     /// Queues the line, if there is room.
-    fn push(&self, line: &[u8]) -> bool {
+    fn push(&self, line: &[u8], style: Style) -> Result<(), Full> {
         let mut state = self.lock();
+        if state.style != style {
+            return Err(Full::Style(state.style));
+        }
         if state.closing
             || state.lines >= QUEUE_LINES
             || state.buffer.len() + line.len() > QUEUE_BYTES
         {
-            return false;
+            return Err(Full::Queue);
         }
         state.buffer.extend_from_slice(line);
         state.lines += 1;
@@ -181,7 +218,7 @@ impl Shared {
         if first {
             self.work.notify_one();
         }
-        true
+        Ok(())
     }
 
     /// The writer's life.

@@ -2,14 +2,18 @@
 
 mod access;
 mod asymmetry;
+mod format;
 mod host;
+mod journal;
 mod output;
 mod record;
 mod stats;
 
 pub use access::AccessLog;
 pub use asymmetry::Asymmetry;
+pub use format::{Format, Style};
 pub use host::HostLabel;
+pub use journal::JOURNAL_SOCKET;
 pub use output::{AccessLogError, Sink};
 pub use record::AccessRecord;
 pub use stats::{Active, Connections, Snapshot, Stats};

@@ -7,16 +7,21 @@ use std::{
     os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing::{error, info};
+
+use super::journal::Journal;
 
 /// Who asked for what is nobody's business but the owner's and the group's.
 const MODE: u32 = 0o640;
 
 /// How long to leave a full pipe or terminal alone that somebody made non-blocking.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// How often a journal that went away is looked for.
+const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Where the access log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub enum Sink {
     /// To the end of a file, which is created with mode 0640 if it is missing; its directory
     /// must exist.
     File(PathBuf),
+    /// To the journal of systemd, at this socket.
+    Journald(PathBuf),
 }
 
 impl fmt::Display for Sink {
@@ -36,6 +43,7 @@ impl fmt::Display for Sink {
             Self::Off => f.write_str("off"),
             Self::Stdout => f.write_str("stdout"),
             Self::File(path) => path.display().fmt(f),
+            Self::Journald(path) => write!(f, "journald ({})", path.display()),
         }
     }
 }
@@ -45,8 +53,8 @@ impl fmt::Display for Sink {
 pub enum AccessLogError {
     /// The file, or standard output, cannot be opened.
     #[error(
-        "cannot open access log {sink}: {source}; its directory must exist and be writable \
-         (log.access)"
+        "cannot open access log {sink}: {source}; {} (log.access)",
+        remedy(sink)
     )]
     Open {
         /// What was to be opened.
@@ -59,6 +67,14 @@ pub enum AccessLogError {
     Thread(io::Error),
 }
 
+/// What the operator can do.
+const fn remedy(sink: &Sink) -> &'static str {
+    match sink {
+        Sink::Journald(_) => "is systemd-journald running, and its socket at log.journal?",
+        _ => "its directory must exist and be writable",
+    }
+}
+
 type Out = Box<dyn Write + Send>;
 type Open = Box<dyn FnMut() -> io::Result<Out> + Send>;
 
@@ -69,6 +85,10 @@ pub(super) struct Output {
     open: Option<Open>,
     /// `None`: nothing can be written until the next [`Output::reopen`].
     out: Option<Out>,
+    /// It is opened anew by itself: its other end may go away for a moment.
+    reconnects: bool,
+    /// Not before this time again.
+    next_try: Option<Instant>,
 }
 
 impl Output {
@@ -80,6 +100,8 @@ impl Output {
                     name,
                     open: None,
                     out: None,
+                    reconnects: false,
+                    next_try: None,
                 });
             }
             // The descriptor itself: `io::Stdout` keeps what it could not write and would not
@@ -92,6 +114,15 @@ impl Output {
             Sink::File(path) => {
                 let path = path.clone();
                 Self::opened(name, move || Ok(Box::new(append(&path)?)))
+            }
+            Sink::Journald(path) => {
+                let path = path.clone();
+                Self::opened(name, move || Ok(Box::new(Journal::connect(&path)?))).map(|output| {
+                    Self {
+                        reconnects: true,
+                        ..output
+                    }
+                })
             }
         };
         result.map_err(|source| AccessLogError::Open {
@@ -110,6 +141,8 @@ impl Output {
             name,
             open: Some(Box::new(open)),
             out,
+            reconnects: false,
+            next_try: None,
         })
     }
 
@@ -123,20 +156,41 @@ impl Output {
         if self.is_off() || lines.is_empty() {
             return 0;
         }
+        if self.out.is_none() && self.reconnects {
+            self.reconnect();
+        }
         let Some(out) = &mut self.out else {
             return count(lines);
         };
-        match write_all(out, lines) {
-            Ok(()) => 0,
-            Err((rest, cause)) => {
-                error!(
-                    path = %self.name, %cause,
-                    "access log cannot be written, lines are lost until SIGUSR1 opens it anew"
-                );
-                self.out = None;
-                count(rest)
+        let Err((rest, cause)) = write_all(out, lines) else {
+            return 0;
+        };
+        self.out = None;
+        if self.reconnects && self.reconnect() {
+            let again = self.out.as_mut().map(|out| write_all(out, rest));
+            if let Some(Ok(())) = again {
+                return 0;
             }
+            self.out = None;
         }
+        let remedy = if self.reconnects {
+            "until it is there again"
+        } else {
+            "until SIGUSR1 opens it anew"
+        };
+        error!(path = %self.name, %cause, "access log cannot be written, lines are lost {remedy}");
+        count(rest)
+    }
+
+    /// Tries to open the sink anew, now and then.
+    fn reconnect(&mut self) -> bool {
+        let now = Instant::now();
+        if self.next_try.is_some_and(|then| now < then) {
+            return false;
+        }
+        self.next_try = Some(now + RECONNECT);
+        self.out = self.open.as_mut().and_then(|open| open().ok());
+        self.out.is_some()
     }
 
     /// Opens the sink anew. If that fails, lines are lost until it works.
@@ -206,7 +260,10 @@ fn count(lines: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::{
+        fs,
+        os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
+    };
 
     use super::*;
 
@@ -291,5 +348,24 @@ mod tests {
         assert_eq!(output.write(b"6\n"), 0);
         output.reopen();
         assert_eq!(output.write(b"7\n8\n"), 2, "could not be opened");
+    }
+
+    #[test]
+    fn a_journal_that_comes_back_is_written_to_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        assert!(Output::open(&Sink::Journald(path.clone())).is_err());
+        let journald = UnixDatagram::bind(&path).unwrap();
+        let mut output = Output::open(&Sink::Journald(path.clone())).unwrap();
+        assert_eq!(output.write(b"1\n"), 0);
+        drop(journald);
+        assert_eq!(output.write(b"2\n3\n"), 2, "nobody is there");
+        fs::remove_file(&path).unwrap();
+        let journald = UnixDatagram::bind(&path).unwrap();
+        output.next_try = None;
+        assert_eq!(output.write(b"4\n"), 0);
+        let mut datagram = [0; 100];
+        let length = journald.recv(&mut datagram).unwrap();
+        assert!(datagram[..length].ends_with(b"MESSAGE=4\n"));
     }
 }

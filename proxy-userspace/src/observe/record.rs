@@ -1,15 +1,8 @@
-//! One request as a line of JSON.
+//! What there is to say of one request.
 
-use std::{
-    borrow::Cow,
-    io::{self, Write},
-    net::IpAddr,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
-
+use super::host::HostLabel;
 use crate::{
     addr::{ClientAddr, OriginAddr, SpoofedAddr},
     reason::Reason,
@@ -17,8 +10,7 @@ use crate::{
 
 /// What the access log says about one request, or about a connection that had none.
 ///
-/// Method, host and target are bytes as they came; what is not UTF-8 in them becomes U+FFFD in
-/// the line, everything else is kept exactly, with JSON's escapes.
+/// What comes from either side is bytes as they came; each format escapes them in its own way.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessRecord<'a> {
     /// When the request began; written in UTC, to the millisecond.
@@ -31,6 +23,8 @@ pub struct AccessRecord<'a> {
     pub spoofed: Option<SpoofedAddr>,
     /// The request's method; `None` if no request was understood.
     pub method: Option<&'a [u8]>,
+    /// The request's minor version, as it was understood.
+    pub minor: Option<u8>,
     /// The request's host; `None` if it named none.
     pub host: Option<&'a [u8]>,
     /// The request's target as it stands in the request line.
@@ -41,190 +35,49 @@ pub struct AccessRecord<'a> {
     pub bytes_in: u64,
     /// Bytes to the client, head and framing included.
     pub bytes_out: u64,
+    /// Bytes of these that were the head of the final response.
+    pub head_out: u64,
     /// From the request's first byte to the response's last one; written in milliseconds with
     /// three decimals, rounded down.
     pub duration: Duration,
     /// How it ended.
     pub reason: Reason,
-}
-
-impl AccessRecord<'_> {
-    /// Writes the line, newline included. The keys and their order are a contract.
-    ///
-    /// # Errors
-    ///
-    /// Those of `out`; a `Vec` has none.
-    pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
-        let line = Line {
-            time: rfc3339(self.time),
-            client: self.client.0.ip().to_canonical(),
-            client_port: self.client.0.port(),
-            origin: self.origin.0.ip().to_canonical(),
-            origin_port: self.origin.0.port(),
-            spoofed_port: self.spoofed.map(|spoofed| spoofed.0.port()),
-            method: self.method.map(String::from_utf8_lossy),
-            host: self.host.map(String::from_utf8_lossy),
-            target: self.target.map(String::from_utf8_lossy),
-            status: self.status,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
-            duration_ms: milliseconds(self.duration),
-            reason: self.reason.as_str(),
-        };
-        serde_json::to_writer(&mut out, &line)?;
-        out.write_all(b"\n")
-    }
-}
-
-/// The JSON, in its order.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    client: IpAddr,
-    client_port: u16,
-    origin: IpAddr,
-    origin_port: u16,
-    spoofed_port: Option<u16>,
-    method: Option<Cow<'a, str>>,
-    host: Option<Cow<'a, str>>,
-    target: Option<Cow<'a, str>>,
-    status: Option<u16>,
-    bytes_in: u64,
-    bytes_out: u64,
-    duration_ms: f64,
-    reason: &'static str,
-}
-
-/// `2026-01-31T08:15:00.042Z`. Always three decimals: lines sort as text.
-fn rfc3339(time: SystemTime) -> String {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    // A clock that stands outside of the years that RFC 3339 can tell is not worth a lost line.
-    OffsetDateTime::from(time)
-        .format(FORMAT)
-        .unwrap_or_default()
-}
-
-/// Whole microseconds divided once: the shortest decimal of the result has three places at most.
-fn milliseconds(duration: Duration) -> f64 {
-    // Exact below 2^53 microseconds, which are 285 years.
-    duration.as_micros() as f64 / 1000.0
+    /// How the request's Host goes with the address that was dialled; `None` if nobody looked.
+    pub host_check: Option<HostLabel>,
+    /// The server that a TLS ClientHello names.
+    pub sni: Option<&'a str>,
+    /// The `[[rule]]` that decided.
+    pub rule: Option<&'a str>,
+    /// The request's User-Agent.
+    pub user_agent: Option<&'a [u8]>,
+    /// The request's Referer.
+    pub referer: Option<&'a [u8]>,
+    /// The response's Content-Type.
+    pub content_type: Option<&'a [u8]>,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record<'a>() -> AccessRecord<'a> {
-        AccessRecord {
-            time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_769_847_300_042),
-            client: ClientAddr("10.0.0.7:40000".parse().unwrap()),
-            origin: OriginAddr("[2001:db8::1]:80".parse().unwrap()),
-            spoofed: Some(SpoofedAddr("10.0.0.7:10001".parse().unwrap())),
-            method: Some(b"GET"),
-            host: Some(b"example.com"),
-            target: Some(b"/a?b=c"),
-            status: Some(200),
-            bytes_in: 78,
-            bytes_out: 1_234_567_890_123,
-            duration: Duration::from_micros(12_345),
-            reason: Reason::Served,
-        }
-    }
-
-    fn line(record: &AccessRecord<'_>) -> String {
-        let mut line = Vec::new();
-        record.write_to(&mut line).unwrap();
-        String::from_utf8(line).unwrap()
-    }
-
-    #[test]
-    fn the_keys_and_their_order_are_a_contract() {
-        assert_eq!(
-            line(&record()),
-            "{\"time\":\"2026-01-31T08:15:00.042Z\",\"client\":\"10.0.0.7\",\
-             \"client_port\":40000,\"origin\":\"2001:db8::1\",\"origin_port\":80,\
-             \"spoofed_port\":10001,\"method\":\"GET\",\"host\":\"example.com\",\
-             \"target\":\"/a?b=c\",\"status\":200,\"bytes_in\":78,\"bytes_out\":1234567890123,\
-             \"duration_ms\":12.345,\"reason\":\"served\"}\n"
-        );
-    }
-
-    #[test]
-    fn what_is_unknown_is_null() {
-        let record = AccessRecord {
-            spoofed: None,
-            method: None,
-            host: None,
-            target: None,
-            status: None,
-            reason: Reason::HeadTimeout,
-            ..record()
-        };
-        let json: serde_json::Value = serde_json::from_str(&line(&record)).unwrap();
-        for key in ["spoofed_port", "method", "host", "target", "status"] {
-            assert_eq!(json.get(key), Some(&serde_json::Value::Null), "{key}");
-        }
-        assert_eq!(json["reason"], "head-timeout");
-    }
-
-    #[test]
-    fn every_text_survives_on_one_line() {
-        let target = "/\"\\\u{0}\u{1f}\n\r\t\u{7f}\u{2028}ü\u{1f980}</script>";
-        let line = line(&AccessRecord {
-            target: Some(target.as_bytes()),
-            ..record()
-        });
-        assert_eq!(line.matches('\n').count(), 1);
-        assert!(!line.trim_end().contains(|c: char| c < ' '));
-        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(json["target"], target);
-    }
-
-    #[test]
-    fn bytes_that_are_not_utf8_are_replaced() {
-        let line = line(&AccessRecord {
-            host: Some(b"a\xffb"),
-            ..record()
-        });
-        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(json["host"], "a\u{fffd}b");
-    }
-
-    #[test]
-    fn mapped_addresses_are_told_as_ipv4() {
-        let client = ClientAddr("[::ffff:10.0.0.7]:40000".parse().unwrap());
-        let line = line(&AccessRecord { client, ..record() });
-        assert!(line.contains("\"client\":\"10.0.0.7\""), "{line}");
-    }
-
-    #[test]
-    fn times_have_three_decimals() {
-        let at = |duration| rfc3339(SystemTime::UNIX_EPOCH + duration);
-        assert_eq!(at(Duration::ZERO), "1970-01-01T00:00:00.000Z");
-        assert_eq!(
-            at(Duration::from_nanos(1_999_999)),
-            "1970-01-01T00:00:00.001Z"
-        );
-        assert_eq!(
-            at(Duration::from_millis(1_709_251_199_999)),
-            "2024-02-29T23:59:59.999Z"
-        );
-    }
-
-    #[test]
-    fn durations_have_three_decimals_at_most() {
-        let written = |duration| serde_json::to_string(&milliseconds(duration)).unwrap();
-        assert_eq!(written(Duration::ZERO), "0.0");
-        assert_eq!(written(Duration::from_nanos(1_999)), "0.001");
-        assert_eq!(written(Duration::from_micros(1_100)), "1.1");
-        assert_eq!(written(Duration::from_micros(3_600_000_001)), "3600000.001");
-        for micros in (0..100_000_000_u64).step_by(99_991) {
-            let text = written(Duration::from_micros(micros));
-            let decimals = text
-                .split_once('.')
-                .map_or(0, |(_, decimals)| decimals.len());
-            assert!(decimals <= 3, "{text}");
-        }
+pub(super) fn example<'a>() -> AccessRecord<'a> {
+    AccessRecord {
+        time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_769_847_300_042),
+        client: ClientAddr("10.0.0.7:40000".parse().unwrap()),
+        origin: OriginAddr("[2001:db8::1]:80".parse().unwrap()),
+        spoofed: Some(SpoofedAddr("10.0.0.7:10001".parse().unwrap())),
+        method: Some(b"GET"),
+        minor: Some(1),
+        host: Some(b"example.com"),
+        target: Some(b"/a?b=c"),
+        status: Some(200),
+        bytes_in: 78,
+        bytes_out: 1_234_567_890_123,
+        head_out: 123,
+        duration: Duration::from_micros(12_345),
+        reason: Reason::Served,
+        host_check: Some(HostLabel::Unverified),
+        sni: None,
+        rule: None,
+        user_agent: Some(b"curl/8"),
+        referer: None,
+        content_type: Some(b"text/html; charset=utf-8"),
     }
 }

@@ -69,6 +69,8 @@ pub(super) struct Progress<'s> {
     wants_content_type: bool,
     pub(super) bytes_in: Cell<u64>,
     pub(super) bytes_out: Cell<u64>,
+    /// Of these, the head of the final response.
+    pub(super) head_out: Cell<u64>,
     pub(super) request_begun: Cell<bool>,
     pub(super) request_sent: Cell<bool>,
     pub(super) sent: tokio::sync::Notify,
@@ -90,6 +92,7 @@ impl<'s> Progress<'s> {
             wants_content_type: shared.log.is_on(),
             bytes_in: Cell::default(),
             bytes_out: Cell::default(),
+            head_out: Cell::default(),
             request_begun: Cell::default(),
             request_sent: Cell::default(),
             sent: tokio::sync::Notify::new(),
@@ -154,6 +157,7 @@ impl Session {
             transaction.status = progress.status.get();
             transaction.bytes_in += progress.bytes_in.get();
             transaction.bytes_out += progress.bytes_out.get();
+            transaction.head_out = progress.head_out.get();
             transaction.content_type(progress.content_type.take());
             return self
                 .conclude(outcome, &request, &progress, transaction)

@@ -165,7 +165,11 @@ impl Session {
     async fn send_answer(&mut self, status: u16, answer: &[u8], transaction: &mut Transaction) {
         transaction.status = Some(status);
         match self.client.write(answer).await {
-            Ok(()) => transaction.bytes_out += answer.len() as u64,
+            Ok(()) => {
+                transaction.bytes_out += answer.len() as u64;
+                let head = answer.windows(4).position(|end| end == b"\r\n\r\n");
+                transaction.head_out = head.map_or(0, |head| head as u64 + 4);
+            }
             Err(_) => self.client.reset_on_close(),
         }
     }

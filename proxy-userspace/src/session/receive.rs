@@ -77,10 +77,12 @@ async fn receive(
     progress.status.set(Some(head.status));
     let end = head.len + part.forward;
     if head.is_verbatim(says_persistent, &expected.edits) {
+        progress.head_out.set(head.len as u64);
         path.write(&buffer[..end], &[]).await
     } else {
         let mut rewritten = Vec::with_capacity(head.len + expected.edits.append.len() + 64);
         head.write_forwarded(buffer, says_persistent, &expected.edits, &mut rewritten);
+        progress.head_out.set(rewritten.len() as u64);
         path.write(&rewritten, &buffer[head.len..end]).await
     }
     .map_err(outcome)?;

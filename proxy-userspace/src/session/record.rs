@@ -1,6 +1,9 @@
 //! What an exchange leaves behind: a line in the access log and the counters.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
 
@@ -24,8 +27,13 @@ pub(super) struct Transaction {
     pub(super) status: Option<u16>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// Of these, the head of the response.
+    pub(super) head_out: u64,
     host_check: Option<HostLabel>,
+    sni: Option<Box<str>>,
+    rule: Option<Arc<str>>,
     content_type: Option<Vec<u8>>,
+    is_silent: bool,
 }
 
 impl Transaction {
@@ -45,9 +53,24 @@ impl Transaction {
             status: None,
             bytes_in: 0,
             bytes_out: 0,
+            head_out: 0,
             host_check: None,
+            sni: None,
+            rule: None,
             content_type: None,
+            is_silent: false,
         }
+    }
+
+    /// It is about a TLS connection to the server of that name.
+    pub(super) fn named_by_tls(&mut self, name: Option<&str>) {
+        self.sni = name.map(Into::into);
+    }
+
+    /// A rule has decided; `logged` if it leaves a line.
+    pub(super) fn ruled_by(&mut self, rule: &Arc<str>, logged: bool) {
+        self.rule = Some(Arc::clone(rule));
+        self.is_silent = !logged;
     }
 
     /// How its Host goes with the address that was dialled.
@@ -79,36 +102,35 @@ impl Transaction {
     pub(super) fn end(self, shared: &Shared, reason: Reason) {
         shared.stats.ended(reason);
         shared.stats.bytes(self.bytes_in, self.bytes_out);
-        if !shared.log.is_on() {
+        if self.is_silent || !shared.log.is_on() {
             return;
         }
-        let target = self
-            .request
-            .as_ref()
-            .map(|(head, bytes)| head.target(bytes));
+        let request = self.request.as_ref();
+        let field = |name| request.and_then(|(head, bytes)| head.field(bytes, name));
+        let target = request.map(|(head, bytes)| head.target_bytes(bytes));
         let record = AccessRecord {
             time: self.time,
             client: self.client,
             origin: self.origin,
             spoofed: self.spoofed,
-            method: self
-                .request
-                .as_ref()
-                .map(|(head, bytes)| head.method(bytes).as_bytes()),
-            host: self
-                .request
-                .as_ref()
+            method: request.map(|(head, bytes)| head.method(bytes).as_bytes()),
+            minor: request.map(|(head, _)| head.minor),
+            host: request
                 .and_then(|(head, bytes)| head.host(bytes))
                 .map(str::as_bytes),
-            target: target
-                .as_deref()
-                .map(str::as_bytes)
-                .or(self.refused_line.as_deref()),
+            target: target.or(self.refused_line.as_deref()),
             status: self.status,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
+            head_out: self.head_out,
             duration: self.started.elapsed(),
             reason,
+            host_check: self.host_check,
+            sni: self.sni.as_deref(),
+            rule: self.rule.as_deref(),
+            user_agent: field("user-agent"),
+            referer: field("referer"),
+            content_type: self.content_type.as_deref(),
         };
         shared.log.write(&record);
     }

@@ -1,6 +1,8 @@
 //! Tunnels: what is not HTTP, and what HTTP has agreed to become something else.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Session,
@@ -9,7 +11,13 @@ use super::{
     relay::{Broken, Path},
     watch::{Patience, Watch},
 };
-use crate::reason::Reason;
+use crate::{
+    http::{ClientHello, client_hello},
+    reason::Reason,
+};
+
+/// How long a ClientHello is waited for before the tunnel begins without.
+const HELLO: Duration = Duration::from_millis(100);
 
 impl Session {
     /// The connection did not begin with HTTP: the origin gets the same bytes.
@@ -21,7 +29,25 @@ impl Session {
             return self.reset(Dead::Origin).await;
         }
         transaction.spoofed = self.origin.as_ref().map(|origin| origin.spoofed);
+        self.label_tls(&mut transaction).await;
         self.tunnel(transaction, Reason::Tunnel).await;
+    }
+
+    /// Notes which server a TLS client means. Its first message comes in one go, if perhaps in
+    /// several segments; what takes longer goes without the label.
+    async fn label_tls(&mut self, transaction: &mut Transaction) {
+        let deadline = Instant::now() + HELLO;
+        loop {
+            match client_hello(&self.client.buffer) {
+                ClientHello::NotTls => return,
+                ClientHello::Complete(name) => return transaction.named_by_tls(name),
+                ClientHello::NeedMore if self.client.buffer.is_empty() => return,
+                ClientHello::NeedMore => {}
+            }
+            if !matches!(timeout_at(deadline, self.client.fill()).await, Ok(Ok(1..))) {
+                return;
+            }
+        }
     }
 
     /// Relays both ways until both sides are done; the end of one direction travels on by

@@ -153,12 +153,13 @@ pub(in crate::config) mod boolean {
 pub(in crate::config) mod access {
     use super::*;
 
-    const EXPECTED: &str = "\"off\", \"stdout\" or the absolute path of a file";
+    const EXPECTED: &str = "\"off\", \"stdout\", \"journald\" or the absolute path of a file";
 
     pub(in crate::config) fn read(value: &Value<'_>) -> Result<AccessTarget, Fault> {
         match string(value, EXPECTED)? {
             "off" => Ok(AccessTarget::Off),
             "stdout" => Ok(AccessTarget::Stdout),
+            "journald" => Ok(AccessTarget::Journald),
             path if is_file(path) => Ok(AccessTarget::File(path.into())),
             other => Err(fault(
                 value,
@@ -171,6 +172,7 @@ pub(in crate::config) mod access {
         match target {
             AccessTarget::Off => quote("off"),
             AccessTarget::Stdout => quote("stdout"),
+            AccessTarget::Journald => quote("journald"),
             AccessTarget::File(path) => quote(&path.to_string_lossy()),
         }
     }

@@ -2,7 +2,7 @@ use crate::config::Config;
 
 /// `section.key = value` and the beginning of what is said about it, from the column on.
 #[rustfmt::skip]
-const WRONG: [(&str, &str); 69] = [
+const WRONG: [(&str, &str); 71] = [
     ("intercept.lan = \"eth1\"", "17: expected a list of interface names"),
     ("intercept.lan = [\"eth1\", 2]", "26: expected an interface name, found an integer"),
     ("intercept.lan = [\"\"]", "18: \"\" is no interface name: it is empty"),
@@ -58,8 +58,10 @@ const WRONG: [(&str, &str); 69] = [
     ("limits.drain = \"1d\"", "16: expected a duration with a unit (ms, s, m, h)"),
     ("valve.enabled = 1", "17: expected true or false, found an integer"),
     ("valve.probe = 0", "15: expected an integer between 1 and 1000000, found 0"),
-    ("log.access = \"access.log\"", "14: expected \"off\", \"stdout\" or the absolute path"),
-    ("log.access = \"/var/log/\"", "14: expected \"off\", \"stdout\" or the absolute path"),
+    ("log.access = \"access.log\"", "14: expected \"off\", \"stdout\", \"journald\" or"),
+    ("log.access = \"/var/log/\"", "14: expected \"off\", \"stdout\", \"journald\" or"),
+    ("log.format = \"clf\"", "14: expected \"json\", \"squid\" or \"combined\", found \"clf\""),
+    ("log.query = true", "13: expected \"keep\" or \"redact\", found a boolean"),
     ("log.level = \"inof\"", "13: \"inof\" is no level; there are: off, error, warn"),
     ("log.level = \"a=b=c=d\"", "13: \"a=b=c=d\" is no filter"),
     ("bypass.file = \"bypass.json\"", "15: expected the absolute path of a file"),

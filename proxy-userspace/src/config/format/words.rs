@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
-use crate::config::settings::{Forwarded, HostCheck, Unknown};
+use crate::config::settings::{Forwarded, HostCheck, LogFormat, LogQuery, Unknown};
 
 /// A setting that is one of a few words.
 pub(in crate::config) trait Word: Copy + PartialEq + 'static {
@@ -30,6 +30,19 @@ impl Word for HostCheck {
         ("strict", Self::Strict),
         ("off", Self::Off),
     ];
+}
+
+impl Word for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("json", Self::Json),
+        ("squid", Self::Squid),
+        ("combined", Self::Combined),
+    ];
+}
+
+impl Word for LogQuery {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("keep", Self::Keep), ("redact", Self::Redact)];
 }
 
 /// One of the words of a [`Word`].

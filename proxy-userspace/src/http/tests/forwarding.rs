@@ -147,13 +147,11 @@ fn responses_that_persist() {
     let same = [
         "HTTP/1.1 200 OK\r\ncontent-length:0\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n",
         "HTTP/1.1 200\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\n\r\n",
-        "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         "HTTP/1.1 426 X\r\nContent-Length: 0\r\nUpgrade: foo\r\nConnection: Upgrade\r\n\r\n",
         "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
         // Ends with the connection, as everybody can see.
         "HTTP/1.1 200 OK\r\n\r\n",
-        "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     ];
     for head in same {
         assert_eq!(
@@ -198,16 +196,10 @@ fn responses_that_end_the_connection() {
             "Connection: close\r\nContent-Length: 0\r\n",
         ),
         (
-            "1.0 200",
-            "Connection: keep-alive\r\nContent-Length: 0\r\n",
-            "Connection: close\r\nContent-Length: 0\r\n",
-        ),
-        (
             "1.1 200",
             "Connection: keep-alive\r\n",
             "Connection: close\r\n",
         ),
-        ("1.0 200", "Content-Length: 0\r\n", "Content-Length: 0\r\n"),
         ("1.1 200", "A: b\r\n", "A: b\r\n"),
         ("1.1 100", "", ""),
         ("1.1 204", "", "Connection: close\r\n"),
@@ -232,6 +224,7 @@ fn clients_of_1_0_know_no_transfer_coding() {
         forwarded_response(came, old, true),
         (goes.to_owned(), false)
     );
+    let stays = "HTTP/1.1 200 OK\r\nA: b\r\nConnection: keep-alive\r\n\r\n";
     let head = response(came, old).unwrap();
     let mut body = head.decoder(came.as_bytes());
     assert!(body.advance(b"5\r\n").is_ok_and(|p| p.dropped == 3));
@@ -243,7 +236,7 @@ fn clients_of_1_0_know_no_transfer_coding() {
     let context = RequestContext { head: true, ..old };
     assert_eq!(
         forwarded_response(came, context, true),
-        (goes.to_owned(), false)
+        (stays.to_owned(), false)
     );
     // Without the field, nobody would know of these.
     for coding in ["gzip, chunked", "gzip"] {
@@ -324,6 +317,70 @@ fn fields_can_be_asked_for() {
         parsed.field(head.as_bytes(), "content-type"),
         Some(&b"a/b"[..])
     );
+}
+
+/// An answer of HTTP/1.0 goes on as one of 1.1; whether the connection stays up is said in words
+/// where the version has said it.
+#[test]
+fn both_sides_agree_whether_the_connection_stays() {
+    let old = RequestContext { minor: 0, ..GET };
+    let ended = |context| RequestContext {
+        persistent: false,
+        ..context
+    };
+    const LENGTH: &str = "Content-Length: 0\r\n";
+    const STAYS: &str = "Connection: keep-alive\r\nContent-Length: 0\r\n";
+    const CLOSES: &str = "Connection: close\r\nContent-Length: 0\r\n";
+    const STAYS_BEHIND: &str = "Content-Length: 0\r\nConnection: keep-alive\r\n";
+    const CLOSES_BEHIND: &str = "Content-Length: 0\r\nConnection: close\r\n";
+    const ANSWER_UPGRADE: &str = "Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n";
+    let cases = [
+        // A client of 1.1 that would go on.
+        (GET, "1.0", LENGTH, CLOSES_BEHIND),
+        (GET, "1.0", STAYS, STAYS),
+        (GET, "1.0", CLOSES, CLOSES),
+        (GET, "1.0", "A: b\r\n", "A: b\r\n"),
+        (
+            GET,
+            "1.0",
+            "Connection: keep-alive\r\n",
+            "Connection: close\r\n",
+        ),
+        (GET, "1.1", LENGTH, LENGTH),
+        (GET, "1.1", STAYS, STAYS),
+        // One that ends the connection and knows it.
+        (ended(GET), "1.0", LENGTH, CLOSES_BEHIND),
+        (ended(GET), "1.0", STAYS, CLOSES),
+        (ended(GET), "1.1", LENGTH, LENGTH),
+        (ended(GET), "1.1", STAYS, CLOSES),
+        (ended(GET), "1.1", CLOSES, CLOSES),
+        (
+            ended(GET),
+            "1.1",
+            ANSWER_UPGRADE,
+            "Connection: close, upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n",
+        ),
+        // A client of 1.0 has to be told that its wish is granted.
+        (old, "1.0", LENGTH, CLOSES_BEHIND),
+        (old, "1.0", STAYS, STAYS),
+        (old, "1.1", LENGTH, STAYS_BEHIND),
+        (old, "1.1", STAYS, STAYS),
+        (old, "1.1", CLOSES, CLOSES),
+        (old, "1.1", "A: b\r\n", "A: b\r\n"),
+        (ended(old), "1.0", LENGTH, CLOSES_BEHIND),
+        (ended(old), "1.0", STAYS, CLOSES),
+        (ended(old), "1.1", LENGTH, LENGTH),
+        (ended(old), "1.1", STAYS, CLOSES),
+    ];
+    for (context, version, came, goes) in cases {
+        let head = |version, fields: &str| format!("HTTP/{version} 200 X\r\n{fields}\r\n");
+        let expected = (head("1.1", goes), version == "1.1" && came == goes);
+        assert_eq!(
+            forwarded_response(&head(version, came), context, true),
+            expected,
+            "{context:?} {version} {came:?}"
+        );
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ const GET: RequestContext = RequestContext {
     connect: false,
     upgrade: false,
     minor: 1,
+    persistent: true,
 };
 
 fn response(head: impl AsRef<[u8]>, context: RequestContext) -> Result<ResponseHead, Refusal> {

@@ -10,7 +10,8 @@ use proptest::{
 use super::{GET, LIMITS};
 use crate::http::{
     ChunkError, ChunkedDecoder, Edits, HeadScanner, Refusal, RequestContext, RequestHead,
-    ResponseHead, parse_request, parse_request_from, parse_response, parse_response_from,
+    ResponseFraming, ResponseHead, parse_request, parse_request_from, parse_response,
+    parse_response_from,
 };
 
 /// Where `input` is cut, from arbitrary numbers; byte by byte if there are none.
@@ -65,6 +66,16 @@ fn response_facts(head: &ResponseHead) -> String {
         ..
     } = head;
     format!("{status} {minor} {framing:?} {interim}")
+}
+
+/// Does the client take the connection for one that stays up? A client of 1.0 needs the word, and
+/// who has asked for the end has not to be told.
+fn told_to_stay(head: &ResponseHead, buf: &[u8], context: &RequestContext) -> bool {
+    let said = head.field(buf, "connection").unwrap_or_default();
+    let granted = said.eq_ignore_ascii_case(b"keep-alive")
+        || said.to_ascii_lowercase().starts_with(b"keep-alive,");
+    assert!(context.persistent || !granted);
+    context.persistent && head.persistent && (context.minor > 0 || granted)
 }
 
 /// What goes on of a chunked body, how much of the input belonged to it and was content, and
@@ -179,12 +190,13 @@ fn response_head() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn context() -> impl Strategy<Value = RequestContext> {
-    (any::<bool>(), any::<bool>(), any::<bool>(), 0..=1u8).prop_map(
-        |(head, connect, upgrade, minor)| RequestContext {
+    (prop::array::uniform4(any::<bool>()), 0..=1u8).prop_map(
+        |([head, connect, upgrade, persistent], minor)| RequestContext {
             head,
             connect,
             upgrade,
             minor,
+            persistent,
         },
     )
 }
@@ -284,9 +296,14 @@ proptest! {
             // The coding has been taken off.
             facts = facts.replace("Chunked", "UntilClose");
         }
+        // Answers go as 1.1.
+        facts = facts.replacen(" 0 ", " 1 ", 1);
         prop_assert_eq!(response_facts(&again), facts);
         prop_assert!(again.is_verbatim(persistent, &Edits::NONE), "{:?}", String::from_utf8_lossy(&out));
-        prop_assert!(persistent || again.interim || !again.persistent, "told to be the last one");
+        if !again.interim && again.framing != ResponseFraming::Tunnel {
+            let stays = persistent && parsed.persistent && context.persistent;
+            prop_assert_eq!(told_to_stay(&again, &out, &context), stays);
+        }
 
         let mut headers = [EMPTY_HEADER; 100];
         let mut theirs = httparse::Response::new(&mut headers);

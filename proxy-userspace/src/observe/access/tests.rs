@@ -3,29 +3,16 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::mpsc::{Receiver, Sender, channel},
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use super::*;
-use crate::{
-    addr::{ClientAddr, OriginAddr},
-    reason::Reason,
-};
+use crate::observe::Format;
 
 fn record(target: &[u8]) -> AccessRecord<'_> {
     AccessRecord {
-        time: SystemTime::UNIX_EPOCH,
-        client: ClientAddr("10.0.0.7:40000".parse().unwrap()),
-        origin: OriginAddr("10.9.0.1:80".parse().unwrap()),
-        spoofed: None,
-        method: Some(b"GET"),
-        host: None,
         target: Some(target),
-        status: Some(200),
-        bytes_in: 1,
-        bytes_out: 2,
-        duration: Duration::ZERO,
-        reason: Reason::Served,
+        ..crate::observe::record::example()
     }
 }
 
@@ -81,14 +68,18 @@ fn gated() -> (AccessLog, Receiver<usize>, Sender<()>) {
         Some(gate) => Ok(Box::new(gate)),
         None => Err(io::ErrorKind::NotFound.into()),
     });
-    (AccessLog::start(output.unwrap()).unwrap(), arrivals, opener)
+    (
+        AccessLog::start(output.unwrap(), Style::default()).unwrap(),
+        arrivals,
+        opener,
+    )
 }
 
 #[test]
 fn lines_of_every_thread_arrive_whole_and_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.json");
-    let log = AccessLog::open(&Sink::File(path.clone())).unwrap();
+    let log = AccessLog::open(&Sink::File(path.clone()), Style::default()).unwrap();
     thread::scope(|scope| {
         for thread in 0..4 {
             let log = log.clone();
@@ -183,7 +174,7 @@ fn a_renamed_file_is_left_at_reopening() {
         directory.path().join("access.json"),
         directory.path().join("old.json"),
     );
-    let log = AccessLog::open(&Sink::File(path.clone())).unwrap();
+    let log = AccessLog::open(&Sink::File(path.clone()), Style::default()).unwrap();
     log.write(&record(b"1"));
     eventually("line 1 is written", || targets(&path) == ["1"]);
     fs::rename(&path, &renamed).unwrap();
@@ -206,20 +197,25 @@ fn a_renamed_file_is_left_at_reopening() {
 fn a_redirection_takes_effect_with_the_next_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    let log = AccessLog::open(&Sink::Off).unwrap();
+    let log = AccessLog::open(&Sink::Off, Style::default()).unwrap();
     assert!(!log.is_on());
     log.write(&record(b"0"));
-    log.redirect(&Sink::File(path("a"))).unwrap();
+    log.redirect(&Sink::File(path("a")), Style::default())
+        .unwrap();
     assert!(log.is_on());
     log.write(&record(b"1"));
     eventually("line 1 is written", || targets(&path("a")) == ["1"]);
     log.write(&record(b"2"));
-    log.redirect(&Sink::File(path("b"))).unwrap();
+    log.redirect(&Sink::File(path("b")), Style::default())
+        .unwrap();
     log.write(&record(b"3"));
-    assert!(log.redirect(&Sink::File(path("no/where"))).is_err());
+    assert!(
+        log.redirect(&Sink::File(path("no/where")), Style::default())
+            .is_err()
+    );
     log.write(&record(b"4"));
     eventually("line 4 is written", || targets(&path("b")) == ["3", "4"]);
-    log.redirect(&Sink::Off).unwrap();
+    log.redirect(&Sink::Off, Style::default()).unwrap();
     log.write(&record(b"5"));
     log.close();
     assert_eq!(
@@ -231,7 +227,7 @@ fn a_redirection_takes_effect_with_the_next_line() {
 
 #[test]
 fn a_sink_that_fails_loses_lines_until_it_is_opened_anew() {
-    let log = AccessLog::open(&Sink::File("/dev/full".into())).unwrap();
+    let log = AccessLog::open(&Sink::File("/dev/full".into()), Style::default()).unwrap();
     log.write(&record(b"1"));
     eventually("line 1 is lost", || log.lost() == 1);
     log.write(&record(b"2"));
@@ -239,8 +235,30 @@ fn a_sink_that_fails_loses_lines_until_it_is_opened_anew() {
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.json");
-    log.redirect(&Sink::File(path.clone())).unwrap();
+    log.redirect(&Sink::File(path.clone()), Style::default())
+        .unwrap();
     log.write(&record(b"3"));
     log.close();
     assert_eq!((log.lost(), targets(&path)), (2, vec!["3".to_owned()]));
+}
+
+#[test]
+fn a_line_is_in_the_style_of_its_sink() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let log = AccessLog::open(&Sink::File(path("json")), Style::default()).unwrap();
+    log.write(&record(b"/1"));
+    let squid = Style {
+        format: Format::Squid,
+        ..Style::default()
+    };
+    log.redirect(&Sink::File(path("squid")), squid).unwrap();
+    log.write(&record(b"/2"));
+    log.close();
+    assert_eq!(targets(&path("json")), ["/1"]);
+    let line = fs::read_to_string(path("squid")).unwrap();
+    assert!(
+        line.contains(" TCP_MISS/200 ") && line.contains("/2 - "),
+        "{line}"
+    );
 }

@@ -1,0 +1,209 @@
+//! How a request's line in the access log looks.
+
+mod combined;
+mod escape;
+mod json;
+mod squid;
+
+use std::{borrow::Cow, io};
+
+use super::record::AccessRecord;
+
+/// Which line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object.
+    #[default]
+    Json,
+    /// Squid's native format.
+    Squid,
+    /// The combined format of Apache and NCSA.
+    Combined,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Which line.
+    pub format: Format,
+    /// Leave out what stands behind the `?` of a URL, and who it names before an `@`.
+    pub redact: bool,
+    /// End the lines of Squid and Combined with what these formats have no place for: the
+    /// client's port, the spoofed port and the reason. Analysers stop reading before.
+    pub extra: bool,
+    /// Put fields of their own before the line, for a sink that has them: the journal.
+    pub fields: bool,
+}
+
+/// Divides the fields of [`Style::fields`] and the line. Every format escapes it.
+pub(super) const FIELD_END: u8 = 0x1f;
+
+impl Style {
+    /// Appends the line, its end included, to `out`.
+    ///
+    /// # Errors
+    ///
+    /// If JSON cannot hold the record, which nothing in it can cause.
+    pub fn write(&self, record: &AccessRecord<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+        let (target, referer);
+        let mut record = *record;
+        if self.redact {
+            target = record.target.map(redacted);
+            referer = record.referer.map(redacted);
+            record.target = target.as_deref();
+            record.referer = referer.as_deref();
+        }
+        if self.fields {
+            fields(&record, out);
+        }
+        match self.format {
+            Format::Json => json::write(&record, out)?,
+            Format::Squid => squid::write(&record, self.extra, out),
+            Format::Combined => combined::write(&record, self.extra, out),
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// A URL, or a whole request line, without the queries and the user that it names. The `?` stays,
+/// as Squid's `strip_query_terms` leaves it: there was a query.
+fn redacted(text: &[u8]) -> Cow<'_, [u8]> {
+    let has_user = text.windows(3).any(|part| part == b"://") && text.contains(&b'@');
+    if !text.contains(&b'?') && !has_user {
+        return Cow::Borrowed(text);
+    }
+    let words: Vec<Vec<u8>> = text
+        .split(|&byte| byte == b' ')
+        .map(redacted_word)
+        .collect();
+    Cow::Owned(words.join(&b' '))
+}
+
+fn redacted_word(word: &[u8]) -> Vec<u8> {
+    let query = word.iter().position(|&byte| byte == b'?');
+    let word = &word[..query.map_or(word.len(), |at| at + 1)];
+    let authority = word
+        .windows(3)
+        .position(|part| part == b"://")
+        .map(|at| at + 3);
+    let Some(start) = authority else {
+        return word.to_vec();
+    };
+    let (scheme, rest) = word.split_at(start);
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
+    let user_end = rest[..end].iter().rposition(|&byte| byte == b'@');
+    [scheme, &rest[user_end.map_or(0, |at| at + 1)..]].concat()
+}
+
+/// `WEIR_CLIENT` and so on, as the journal's fields are called.
+fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
+    let mut field = |name: &str, value: &dyn std::fmt::Display| {
+        out.extend_from_slice(format!("{name}={value}").as_bytes());
+        out.push(FIELD_END);
+    };
+    field("WEIR_CLIENT", &record.client.0.ip().to_canonical());
+    field("WEIR_ORIGIN", &record.origin.0.ip().to_canonical());
+    field("WEIR_REASON", &record.reason);
+    if let Some(status) = record.status {
+        field("WEIR_STATUS", &status);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::record::example;
+
+    fn line(style: Style, record: &AccessRecord<'_>) -> String {
+        let mut out = Vec::new();
+        style.write(record, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn queries_and_users_are_left_out() {
+        for (text, left) in [
+            ("/a?b=c", "/a?"),
+            ("/a", "/a"),
+            ("http://user:secret@a.example/x?y", "http://a.example/x?"),
+            ("http://a.example?y@z", "http://a.example?"),
+            ("http://a.example/@x", "http://a.example/@x"),
+            ("GET /a?secret=1 HTTP/1.1", "GET /a? HTTP/1.1"),
+            ("GET /a?secret =1", "GET /a? =1"),
+            ("*", "*"),
+        ] {
+            assert_eq!(redacted(text.as_bytes()), left.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn redaction_holds_in_every_format() {
+        let record = AccessRecord {
+            target: Some(b"/a?secret"),
+            referer: Some(b"http://b.example/?secret"),
+            ..example()
+        };
+        for format in [Format::Json, Format::Squid, Format::Combined] {
+            let style = Style {
+                format,
+                ..Style::default()
+            };
+            assert!(line(style, &record).contains("secret"));
+            let style = Style {
+                redact: true,
+                ..style
+            };
+            let line = line(style, &record);
+            assert!(!line.contains("secret") && line.contains("/a?"), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_line_is_one_line_whatever_is_in_it() {
+        let nasty: Vec<u8> = (0..=255).collect();
+        let record = AccessRecord {
+            target: Some(&nasty),
+            host: Some(&nasty),
+            method: Some(&nasty),
+            user_agent: Some(&nasty),
+            referer: Some(&nasty),
+            content_type: Some(&nasty),
+            ..example()
+        };
+        for format in [Format::Json, Format::Squid, Format::Combined] {
+            let style = Style {
+                format,
+                extra: true,
+                ..Style::default()
+            };
+            let line = line(style, &record);
+            let (end, rest) = line.as_bytes().split_last().unwrap();
+            assert_eq!(*end, b'\n');
+            assert!(!rest.iter().any(|byte| *byte < b' '), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_journal_has_fields_before_the_line() {
+        let style = Style {
+            fields: true,
+            ..Style::default()
+        };
+        let line = line(style, &example());
+        let parts: Vec<_> = line.split('\u{1f}').collect();
+        assert_eq!(
+            parts[..4],
+            [
+                "WEIR_CLIENT=10.0.0.7",
+                "WEIR_ORIGIN=2001:db8::1",
+                "WEIR_REASON=served",
+                "WEIR_STATUS=200",
+            ]
+        );
+        assert!(parts[4].starts_with('{') && parts.len() == 5);
+    }
+}
