@@ -23,8 +23,10 @@ use crate::{
 pub(super) enum After {
     /// Another request may come.
     NextRequest,
-    /// Nothing: FIN.
+    /// Nothing: FIN. The client may still be sending, and is listened to until it has the answer.
     Close,
+    /// Nothing: FIN. The client has used up its time.
+    Leave,
     /// Nothing: RST, on each leg that is not dead already.
     Reset(Dead),
     /// Something that is not HTTP, both ways.
@@ -244,7 +246,11 @@ impl Session {
             // It must not take what it has for a whole message.
             origin.leg.reset_on_close();
         }
-        After::Close
+        if status == 408 {
+            After::Leave
+        } else {
+            After::Close
+        }
     }
 
     /// Both directions at once: a response may come before the request's body is through.

@@ -22,7 +22,7 @@ mod shared;
 mod tunnel;
 mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use self::{clients::Clients, decline::decline, shared::Shared, watch::Patience};
 
@@ -30,7 +30,7 @@ use self::{
     buffer::Meter,
     connect::{Connecting, Unconnected},
     exchange::{After, Dead},
-    leg::{Leg, Origin},
+    leg::{LINGER, LINGER_TOTAL, Leg, Origin},
     next::Next,
     record::Transaction,
 };
@@ -103,7 +103,8 @@ impl Session {
             };
             match after {
                 After::NextRequest => first = false,
-                After::Close => return self.close().await,
+                After::Close => return self.close(LINGER_TOTAL).await,
+                After::Leave => return self.close(LINGER).await,
                 After::Reset(dead) => return self.reset(dead).await,
                 After::Tunnel(transaction, reason) => {
                     return self.tunnel(*transaction, reason).await;
@@ -122,7 +123,7 @@ impl Session {
             }
             transaction.end(&self.shared, reason);
         }
-        self.close().await;
+        self.close(LINGER).await;
     }
 
     /// The origin of a client that has said nothing cannot be connected: to a client that waits
@@ -145,7 +146,7 @@ impl Session {
         self.answer(refusal.status, refusal.reason, body, &mut transaction)
             .await;
         transaction.end(&self.shared, refusal.reason);
-        self.close().await;
+        self.close(LINGER_TOTAL).await;
     }
 
     /// Writes an answer of our own.
@@ -174,10 +175,11 @@ impl Session {
         }
     }
 
-    /// Ends both connections in an orderly way. The origin need not wait for the client's FIN.
-    async fn close(self) {
+    /// Ends both connections in an orderly way, which the client may delay for so long. The
+    /// origin need not wait for the client's FIN.
+    async fn close(self, patience: Duration) {
         drop((self.origin, self.connecting));
-        self.client.finish().await;
+        self.client.finish(patience).await;
     }
 
     /// Passes a reset on: whoever sent it, or would have without us, the other side sees one,

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Session,
     exchange::Dead,
+    leg::LINGER,
     record::Transaction,
     relay::{Broken, Path},
     watch::{Patience, Watch},
@@ -114,7 +115,7 @@ impl Session {
         transaction.bytes_out = bytes_out.get();
         transaction.end(&self.shared, Reason::OriginClosed);
         if ended {
-            self.close().await;
+            self.close(LINGER).await;
         } else {
             self.reset(Dead::Neither).await;
         }
