@@ -87,29 +87,44 @@ impl Session {
         loop {
             let after = match self.next_request(first).await {
                 Next::Request(request) => self.exchange(request).await,
-                Next::NotHttp if self.shared.http.not_http == Unknown::Reject => {
-                    return self.refuse(NOT_HTTP).await;
-                }
-                Next::Http2 if self.shared.http.http2_preface == Unknown::Reject => {
-                    return self.refuse(HTTP2).await;
-                }
-                Next::NotHttp | Next::Http2 | Next::OriginFirst => {
-                    return self.tunnel_from_start().await;
-                }
-                Next::Unsolicited => return self.pass_unsolicited().await,
-                Next::Refused(refusal) => return self.refuse(refusal).await,
-                Next::NoOrigin(error) => return self.part_without_origin(&error).await,
-                Next::Idle(reason) => return self.part(reason).await,
+                other => return Box::pin(self.last(other)).await,
             };
             match after {
                 After::NextRequest => first = false,
-                After::Close => return self.close(LINGER_TOTAL).await,
-                After::Leave => return self.close(LINGER).await,
-                After::Reset(dead) => return self.reset(dead).await,
-                After::Tunnel(transaction, reason) => {
-                    return self.tunnel(*transaction, reason).await;
-                }
+                other => return Box::pin(self.end(other)).await,
             }
+        }
+    }
+
+    /// What is not the next request is the last thing on its connection.
+    ///
+    /// It and [`end`](Self::end) are boxed: what they need is as much as an idle connection
+    /// would otherwise hold all the time.
+    async fn last(self, next: Next) {
+        match next {
+            Next::Request(_) => {}
+            Next::NotHttp if self.shared.http.not_http == Unknown::Reject => {
+                self.refuse(NOT_HTTP).await;
+            }
+            Next::Http2 if self.shared.http.http2_preface == Unknown::Reject => {
+                self.refuse(HTTP2).await;
+            }
+            Next::NotHttp | Next::Http2 | Next::OriginFirst => self.tunnel_from_start().await,
+            Next::Unsolicited => self.pass_unsolicited().await,
+            Next::Refused(refusal) => self.refuse(refusal).await,
+            Next::NoOrigin(error) => self.part_without_origin(&error).await,
+            Next::Idle(reason) => self.part(reason).await,
+        }
+    }
+
+    /// The connection ends behind an exchange, or becomes something else.
+    async fn end(self, after: After) {
+        match after {
+            After::NextRequest => {}
+            After::Close => self.close(LINGER_TOTAL).await,
+            After::Leave => self.close(LINGER).await,
+            After::Reset(dead) => self.reset(dead).await,
+            After::Tunnel(transaction, reason) => self.tunnel(*transaction, reason).await,
         }
     }
 
