@@ -208,7 +208,7 @@ impl RequestHead {
                 .filter(|_| self.other_host)
                 .map(|host| host.of(buf)),
             max_forwards: self.max_forwards.map(|left| left.saturating_sub(1)),
-            ..Rewrite::new(self.own(), edits)
+            ..Rewrite::new(&self.hop, self.own(), edits)
         };
         rewrite.write(buf, &fields, out);
     }

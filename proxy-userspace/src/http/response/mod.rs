@@ -183,7 +183,7 @@ impl ResponseHead {
         }
         let rewrite = Rewrite {
             unwraps: self.unwraps,
-            ..Rewrite::new(self.own(persistent), edits)
+            ..Rewrite::new(&self.hop, self.own(persistent), edits)
         };
         rewrite.write(buf, &fields, out);
     }

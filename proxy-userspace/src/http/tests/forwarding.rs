@@ -64,8 +64,8 @@ fn requests_without_what_is_connection_level() {
             "Connection: close\r\n",
         ),
         (
-            "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
-            "Connection: keep-alive\r\n",
+            "connection:  Keep-Alive \r\nKeep-Alive: timeout=5\r\n",
+            "connection:  Keep-Alive \r\n",
         ),
         ("Proxy-Connection: keep-alive\r\nA: b\r\n", "A: b\r\n"),
         // Our own stands in the place of the first.
@@ -100,7 +100,7 @@ fn requests_without_what_is_connection_level() {
         ),
         (
             "connection: upgrade\r\nupgrade: h2c , websocket,foo/1\r\n",
-            "Connection: upgrade\r\nupgrade: websocket, foo/1\r\n",
+            "connection: upgrade\r\nupgrade: websocket, foo/1\r\n",
         ),
         (
             "Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n",
@@ -235,7 +235,7 @@ fn responses_that_persist() {
     );
     let came = "HTTP/1.1 200 OK\r\nUpgrade: h2,h2c\r\nConnection: Upgrade\r\n\
         Content-Length: 0\r\n\r\n";
-    let goes = "HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n";
+    let goes = "HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(
         forwarded_response(came, GET, true),
         (goes.to_owned(), false)
