@@ -13,12 +13,12 @@
 //!
 //! 1. [`classify`] the first bytes of a connection; drop what it says is to be skipped.
 //! 2. [`parse_request_from`] with a [`HeadScanner`] until it gives a head or a [`Refusal`].
-//! 3. Send on the head; then let its [`BodyDecoder`] say which bytes belong to the body, and
+//! 3. Answer a request that goes no further ([`RequestHead::is_final_recipient`]).
+//! 4. Send on the head; then let its [`BodyDecoder`] say which bytes belong to the body, and
 //!    which of these go on ([`Progress`]).
-//! 4. [`classify_response`], then [`parse_response_from`] with [`RequestHead::context`]; interim
+//! 5. [`classify_response`], then [`parse_response_from`] with [`RequestHead::context`]; interim
 //!    heads (1xx) are forwarded and another head follows.
 
-mod announce;
 mod answer;
 mod authority;
 mod body;
@@ -28,7 +28,9 @@ mod edits;
 mod field;
 mod framing;
 mod hop;
+mod identity;
 mod lines;
+mod max_forwards;
 mod refusal;
 mod request;
 mod response;
@@ -41,7 +43,6 @@ mod target;
 mod tests;
 
 pub use self::{
-    announce::{forwarded_line, via_line, x_forwarded_for_line},
     answer::answer,
     body::{BodyDecoder, BodyError, Eof},
     chunked::{
@@ -49,6 +50,7 @@ pub use self::{
     },
     client_hello::{ClientHello, client_hello},
     edits::Edits,
+    identity::{forwarded_line, via_line, x_forwarded_for_line},
     refusal::{HeadLimits, Refusal},
     request::{RequestFraming, RequestHead, parse_request, parse_request_from},
     response::{

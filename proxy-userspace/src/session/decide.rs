@@ -67,6 +67,15 @@ impl Session {
                 };
             }
         }
+        if head.is_final_recipient() {
+            let mut bytes = Vec::new();
+            head.write_final_answer(received, &mut bytes);
+            return Decision::Answer {
+                status: 200,
+                reason: Reason::MaxForwards,
+                bytes,
+            };
+        }
         Decision::Forward(self.plan(shared, Way::default(), head.minor))
     }
 

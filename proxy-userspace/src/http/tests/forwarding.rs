@@ -64,8 +64,8 @@ fn requests_without_what_is_connection_level() {
             "Connection: close\r\n",
         ),
         (
-            "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
-            "Connection: keep-alive\r\n",
+            "connection:  Keep-Alive \r\nKeep-Alive: timeout=5\r\n",
+            "connection:  Keep-Alive \r\n",
         ),
         ("Proxy-Connection: keep-alive\r\nA: b\r\n", "A: b\r\n"),
         // Our own stands in the place of the first.
@@ -100,7 +100,7 @@ fn requests_without_what_is_connection_level() {
         ),
         (
             "connection: upgrade\r\nupgrade: h2c , websocket,foo/1\r\n",
-            "Connection: upgrade\r\nupgrade: websocket, foo/1\r\n",
+            "connection: upgrade\r\nupgrade: websocket, foo/1\r\n",
         ),
         (
             "Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n",
@@ -114,6 +114,66 @@ fn requests_without_what_is_connection_level() {
             "{came:?}"
         );
     }
+}
+
+/// RFC 9112 §3.2.2.
+#[test]
+fn host_is_what_the_target_says() {
+    let cases = [
+        ("http://a/x", "Host: b\r\n", "Host: a\r\n"),
+        (
+            "http://a:81",
+            "A: c\r\nhOST:  a  \r\nD: e\r\n",
+            "A: c\r\nhOST: a:81\r\nD: e\r\n",
+        ),
+        ("http://[::1]:80/", "Host:\r\n", "Host: [::1]:80\r\n"),
+        ("ftp://a:21/", "Host: a\r\n", "Host: a:21\r\n"),
+    ];
+    for (target, came, goes) in cases {
+        for version in ["1.0", "1.1"] {
+            let head = |fields| format!("GET {target} HTTP/{version}\r\n{fields}\r\n");
+            assert_eq!(
+                forwarded_request(&head(came)),
+                (head(goes), false),
+                "{target}"
+            );
+            assert_eq!(
+                forwarded_request(&head(goes)),
+                (head(goes), true),
+                "{target}"
+            );
+        }
+    }
+    for (target, host) in [
+        ("http://a/", "A:80"),
+        ("https://a", "a:443"),
+        ("http://a:80/", "a"),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(forwarded_request(&head), (head.clone(), true), "{target}");
+    }
+}
+
+#[test]
+fn max_forwards_is_one_less() {
+    for method in ["TRACE", "OPTIONS"] {
+        for (came, goes) in [
+            ("1", "0"),
+            ("010", "9"),
+            ("99999999999999999999", "9223372036854775806"),
+        ] {
+            let head = |left| {
+                format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-FORWARDS: {left}\r\nA: b\r\n\r\n")
+            };
+            assert_eq!(
+                forwarded_request(&head(came)),
+                (head(goes), false),
+                "{came}"
+            );
+        }
+    }
+    let head = get("Max-Forwards: 1\r\n");
+    assert_eq!(forwarded_request(&head), (head.clone(), true));
 }
 
 #[test]
@@ -175,7 +235,7 @@ fn responses_that_persist() {
     );
     let came = "HTTP/1.1 200 OK\r\nUpgrade: h2,h2c\r\nConnection: Upgrade\r\n\
         Content-Length: 0\r\n\r\n";
-    let goes = "HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n";
+    let goes = "HTTP/1.1 200 OK\r\nUpgrade: h2\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(
         forwarded_response(came, GET, true),
         (goes.to_owned(), false)
