@@ -16,6 +16,16 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 
+/// Are `left` and `right` the same field name for readers to whom letter case and the difference
+/// between `_` and `-` are nothing?
+pub(super) fn is_same(left: &[u8], right: &[u8]) -> bool {
+    let plain = |byte: &u8| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    left.iter().map(plain).eq(right.iter().map(plain))
+}
+
 /// `value` without the optional whitespace around it (RFC 9110 §5.6.3).
 pub(super) fn trim(value: &[u8]) -> &[u8] {
     let is_ows = |byte: &u8| matches!(byte, b' ' | b'\t');

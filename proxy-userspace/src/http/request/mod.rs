@@ -111,6 +111,12 @@ impl RequestHead {
         String::from_utf8_lossy(self.line.target.of(buf))
     }
 
+    /// The target as it came, octet for octet.
+    #[must_use]
+    pub fn target_bytes<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        self.line.target.of(buf)
+    }
+
     /// The host that the request is for, as the origin is told: Host, or the authority in the
     /// target if it differs (RFC 9112 §3.2.2) or there is no Host (HTTP/1.0). May be empty.
     #[must_use]

@@ -113,8 +113,9 @@ fn response_framing(
     match (status, fields.coding, fields.length) {
         (101, _, _) => ResponseFraming::Tunnel,
         _ if request.head => ResponseFraming::None,
-        (100..=199 | 204 | 304, _, _) => ResponseFraming::None,
+        // Item 2 before the rest of item 1: a 204 is a 2xx as well (RFC 9110 §9.3.6).
         (200..=299, _, _) if request.connect => ResponseFraming::Tunnel,
+        (100..=199 | 204 | 304, _, _) => ResponseFraming::None,
         (_, Some(Coding::Chunked | Coding::OthersThenChunked), _) => ResponseFraming::Chunked,
         (_, Some(Coding::Others), _) => ResponseFraming::UntilClose,
         (_, None, Some(length)) => ResponseFraming::Length(length),

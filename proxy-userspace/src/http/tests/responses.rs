@@ -46,6 +46,8 @@ fn framing_by_rfc_9112_section_6_3() {
         (CONNECT, "1.1 200", "", Ok(F::Tunnel)),
         (CONNECT, "1.0 200", "", Ok(F::Tunnel)),
         (CONNECT, "1.1 299", LENGTH, Ok(F::Tunnel)),
+        (CONNECT, "1.1 204", "", Ok(F::Tunnel)),
+        (CONNECT, "1.1 204", LENGTH, Ok(F::Tunnel)),
         (CONNECT, "1.1 407", LENGTH, Ok(F::Length(5))),
         (CONNECT, "1.1 100", "", Ok(F::None)),
         // RFC 9110 §7.8, §15.2.2.
