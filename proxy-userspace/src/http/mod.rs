@@ -19,6 +19,7 @@
 //! 5. [`classify_response`], then [`parse_response_from`] with [`RequestHead::context`]; interim
 //!    heads (1xx) are forwarded and another head follows.
 
+mod announce;
 mod answer;
 mod authority;
 mod body;
@@ -28,7 +29,6 @@ mod edits;
 mod field;
 mod framing;
 mod hop;
-mod identity;
 mod lines;
 mod max_forwards;
 mod refusal;
@@ -43,6 +43,7 @@ mod target;
 mod tests;
 
 pub use self::{
+    announce::{forwarded_line, via_line, x_forwarded_for_line},
     answer::answer,
     body::{BodyDecoder, BodyError, Eof},
     chunked::{
@@ -50,7 +51,6 @@ pub use self::{
     },
     client_hello::{ClientHello, client_hello},
     edits::Edits,
-    identity::{forwarded_line, via_line, x_forwarded_for_line},
     refusal::{HeadLimits, Refusal},
     request::{RequestFraming, RequestHead, parse_request, parse_request_from},
     response::{

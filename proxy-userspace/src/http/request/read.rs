@@ -120,6 +120,10 @@ fn request_framing(fields: &FramingFields) -> Result<RequestFraming, Refusal> {
         (Some(Coding::Others), _) => {
             Err(Refusal::bad_request("last transfer coding is not chunked"))
         }
+        // Readers of requests exist that read it so; of responses, none is known.
+        (None, Some(_)) if fields.octal => {
+            Err(Refusal::bad_request("Content-Length is another in octal"))
+        }
         (None, Some(length)) => Ok(RequestFraming::Length(length)),
         (None, None) => Ok(RequestFraming::None),
     }
