@@ -109,6 +109,7 @@ fn every_key_is_read_into_its_type() {
             socket_mark: 0x80,
         },
         workers: Workers { count: 3 },
+        rules: Vec::new(),
     };
     assert_eq!(parse(EVERYTHING).unwrap(), expected);
 }
@@ -146,7 +147,7 @@ fn unknown_words_are_located_and_explained() {
     assert_eq!(
         error("[metrics]\n"),
         "weir.toml:1:2: unknown section [metrics]; there are: intercept, spoof, limits, valve, \
-         log, bypass, host, workers"
+         log, bypass, host, workers; and [[rule]]"
     );
     assert_eq!(
         error("lan = [\"eth1\"]\n"),
