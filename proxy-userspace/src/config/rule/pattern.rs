@@ -83,11 +83,12 @@ impl Pattern {
     }
 }
 
-/// Whether an inline flag has put any of it into Unicode mode.
+/// Whether an inline flag has put any of it into Unicode mode, so that it is about more than ASCII.
 fn is_unicode(meaning: &Hir) -> bool {
     match meaning.kind() {
         HirKind::Empty | HirKind::Literal(_) => false,
-        HirKind::Class(class) => matches!(class, Class::Unicode(_)),
+        HirKind::Class(Class::Bytes(_)) => false,
+        HirKind::Class(Class::Unicode(class)) => !class.is_ascii(),
         HirKind::Look(_) => meaning.properties().look_set().contains_word_unicode(),
         HirKind::Repetition(repetition) => is_unicode(&repetition.sub),
         HirKind::Capture(capture) => is_unicode(&capture.sub),
@@ -139,6 +140,8 @@ mod tests {
         assert!(said(&"(".repeat(60)).contains("is no regex"));
         let nested = format!("{}x{}", "(".repeat(60), ")".repeat(60));
         assert!(said(&nested).contains("is no regex"));
-        assert!(Pattern::parse("(a{20}){20}", false).is_ok());
+        for text in ["(a{20}){20}", "(a|b)", "(?i)k", "[^a].\\w\\b"] {
+            assert!(Pattern::parse(text, true).is_ok(), "{text}");
+        }
     }
 }

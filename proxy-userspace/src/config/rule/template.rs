@@ -1,11 +1,13 @@
 //! Text with places to fill in: `{{client}}` and the like.
 
+use std::sync::{Arc, LazyLock};
+
 use crate::config::nearest::nearest;
 
-/// Text that variables stand in.
+/// Text that variables stand in. Copies share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    pieces: Vec<Piece>,
+    pieces: Arc<[Piece]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Variable {
     Reason,
     /// The rule's name.
     Rule,
+    /// The status of the answer.
+    Status,
     /// The request's target as it stands in the request line.
     Target,
     /// The time on the router, such as `2026-01-31 08:15:00 +01:00`.
@@ -38,12 +42,13 @@ pub enum Variable {
 /// How long the file of a page may be, bytes.
 pub const MAX_PAGE: usize = 64 * 1024;
 
-const VARIABLES: [(&str, Variable); 8] = [
+const VARIABLES: [(&str, Variable); 9] = [
     ("client", Variable::Client),
     ("host", Variable::Host),
     ("method", Variable::Method),
     ("reason", Variable::Reason),
     ("rule", Variable::Rule),
+    ("status", Variable::Status),
     ("target", Variable::Target),
     ("time", Variable::Time),
     ("url", Variable::Url),
@@ -77,7 +82,21 @@ impl Template {
         if !rest.is_empty() {
             pieces.push(Piece::Text(rest.to_owned()));
         }
-        Ok(Self { pieces })
+        Ok(Self {
+            pieces: pieces.into(),
+        })
+    }
+
+    /// The page of rules that deny and have none of their own; it is a page like any other.
+    #[must_use]
+    pub fn built_in() -> &'static Self {
+        static PAGE: LazyLock<Template> = LazyLock::new(|| {
+            // A mistake in it is one of ours, and found by the test.
+            Template::parse(include_str!("denied.html")).unwrap_or(Template {
+                pieces: Arc::default(),
+            })
+        });
+        &PAGE
     }
 
     /// Goes through the template in its order, with `sink` for the text and the values of it.
@@ -87,7 +106,7 @@ impl Template {
         text: impl Fn(&mut S, &str),
         value: impl Fn(&mut S, Variable),
     ) {
-        for piece in &self.pieces {
+        for piece in &*self.pieces {
             match piece {
                 Piece::Text(piece) => text(sink, piece),
                 Piece::Value(variable) => value(sink, *variable),
@@ -149,6 +168,13 @@ mod tests {
                 format!("<{variable:?}>")
             );
         }
+    }
+
+    #[test]
+    fn the_built_in_page_is_a_template() {
+        let parsed = Template::parse(include_str!("denied.html")).unwrap();
+        assert_eq!(Template::built_in(), &parsed);
+        assert!(parsed.pieces.contains(&Piece::Value(Variable::Url)));
     }
 
     #[test]
