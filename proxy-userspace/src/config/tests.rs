@@ -252,6 +252,8 @@ fn a_reload_names_what_it_cannot_change() {
             "workers.count",
         ]
     );
+    let ruled = parse("[[rule]]\naction = \"deny\"\n").unwrap();
+    assert!(old != ruled && old.unchangeable_differences(&ruled).is_empty());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Room `policy`: what is done with a request, by the rules of the configuration.
 //!
 //! [`Policy::compile`] turns the rules into something that answers for any of ten thousand in
-//! about a microsecond, without allocating: an [index](index) from what a request is about to the
-//! few rules that may be meant, and [all regular expressions](regexes) as one question. The first
-//! rule that holds decides; `docs/RULES.md` says what the conditions mean.
+//! about a microsecond, without allocating: an index (`index.rs`) from what a request is about to
+//! the few rules that may be meant, and all regular expressions as one question (`regexes/`).
+//! The first rule that holds decides; `docs/RULES.md` says what the conditions mean.
 //!
 //! Hosts and paths are compared in [normal form](crate::config::normal_path), so that no spelling
 //! of them goes around a rule. Nothing here changes what is forwarded.

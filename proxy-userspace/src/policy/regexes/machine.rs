@@ -8,7 +8,7 @@ use regex_automata::{
 };
 use regex_syntax::hir::Hir;
 
-use crate::policy::PolicyError;
+use crate::{config::Pattern, policy::PolicyError};
 
 /// Says which of its expressions match a text.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ const MAX_LAZY: usize = 1024 * 1024;
 impl Machine {
     /// As few machines for all of the expressions as are reasonable.
     pub(super) fn for_all(
-        expressions: &[(u32, &Hir)],
+        expressions: &[(u32, &Pattern)],
         machines: &mut Vec<Self>,
     ) -> Result<(), PolicyError> {
         if expressions.is_empty() {
@@ -50,10 +50,13 @@ impl Machine {
         } else {
             MAX_SHARED
         };
-        let meanings: Vec<&Hir> = expressions.iter().map(|(_, meaning)| *meaning).collect();
-        let engine = match (dense(&meanings, limit), &meanings[..]) {
+        let meanings: Vec<&Hir> = expressions
+            .iter()
+            .map(|(_, regex)| regex.meaning())
+            .collect();
+        let engine = match (dense(&meanings, limit), expressions) {
             (Ok(dfa), _) => Engine::Dense(Box::new(dfa)),
-            (Err(_), [meaning]) => Engine::Lazy(lazy(meaning)?),
+            (Err(_), [(_, only)]) => Engine::Lazy(lazy(only)?),
             (Err(_), _) => {
                 let (left, right) = expressions.split_at(expressions.len() / 2);
                 Self::for_all(left, machines)?;
@@ -122,7 +125,7 @@ fn dense(
         .build_from_nfa(&nfa)?)
 }
 
-fn lazy(meaning: &Hir) -> Result<meta::Regex, PolicyError> {
+fn lazy(regex: &Pattern) -> Result<meta::Regex, PolicyError> {
     let config = meta::Config::new()
         .utf8_empty(false)
         .which_captures(thompson::WhichCaptures::None)
@@ -130,9 +133,9 @@ fn lazy(meaning: &Hir) -> Result<meta::Regex, PolicyError> {
         .hybrid_cache_capacity(MAX_CACHE);
     meta::Builder::new()
         .configure(config)
-        .build_from_hir(meaning)
+        .build_from_hir(regex.meaning())
         .map_err(|error| PolicyError::Regex {
-            regex: meaning.to_string(),
+            regex: regex.as_str().to_owned(),
             cause: error.to_string(),
         })
 }

@@ -1,8 +1,8 @@
 //! Many regular expressions at once: which of them match a text?
 //!
-//! 1. One Aho-Corasick search finds the [strings](literals) without which expressions cannot
+//! 1. One Aho-Corasick search finds the strings (`literals.rs`) without which expressions cannot
 //!    match. It is one step for each octet, however many strings there are.
-//! 2. The [machines](machine) of those strings are run, in most texts none or one, and those of
+//! 2. The machines (`machine.rs`) of those strings are run, in most texts none or one, and those of
 //!    the expressions that need no string. The latter share machines as far as that does not make
 //!    these explode.
 //!
@@ -149,8 +149,8 @@ fn machines_for(
     machines: &mut Vec<Machine>,
 ) -> Result<(), PolicyError> {
     for numbers in numbers.chunks(SHARED) {
-        let meaning = |number: &u32| (*number, patterns[*number as usize].meaning());
-        let expressions: Vec<_> = numbers.iter().map(meaning).collect();
+        let expression = |number: &u32| (*number, patterns[*number as usize]);
+        let expressions: Vec<_> = numbers.iter().map(expression).collect();
         Machine::for_all(&expressions, machines)?;
     }
     Ok(())
