@@ -28,7 +28,7 @@ fn every_port_of_the_range_is_used_and_no_other() {
 
         // None is left towards this origin, and the client is told.
         let mut fifth = world.connect(family);
-        assert_eq!(fifth.get("/").unwrap().status, 502);
+        assert_eq!(fifth.get("/").unwrap().status, 503);
         // Another origin and another client have all four of their own.
         let elsewhere = SocketAddr::new(family.origin(1), 80);
         assert!(

@@ -29,6 +29,7 @@ pub use self::{clients::Clients, decline::decline, shared::Shared, watch::Patien
 use self::{
     buffer::Meter,
     connect::{Connecting, Unconnected},
+    decide::Fate,
     exchange::{After, Dead},
     leg::{LINGER, LINGER_TOTAL, Leg, Origin},
     next::Next,
@@ -61,6 +62,8 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         to: accepted.origin,
         origin: None,
         connecting: None,
+        fate: Fate::Open,
+        quiet_way: Way::default(),
         client_done: false,
         meter,
         shared,
@@ -75,6 +78,10 @@ struct Session {
     origin: Option<Origin>,
     /// On the way to an origin, for a client that has said nothing yet.
     connecting: Option<Connecting>,
+    /// What the rules say of the connection as such.
+    fate: Fate,
+    /// How its origin is connected as long as its client has not asked for anything.
+    quiet_way: Way,
     /// The client has half-closed: no request comes after those that are in the buffer.
     client_done: bool,
     meter: Meter,
@@ -83,6 +90,10 @@ struct Session {
 
 impl Session {
     async fn run(mut self) {
+        (self.fate, self.quiet_way) = self.fate();
+        if self.fate == Fate::Tunnel {
+            return Box::pin(self.tunnel_from_start()).await;
+        }
         let mut first = true;
         loop {
             let after = match self.next_request(first).await {
@@ -109,6 +120,7 @@ impl Session {
             Next::Http2 if self.shared.http.http2_preface == Unknown::Reject => {
                 self.refuse(HTTP2).await;
             }
+            Next::NotHttp | Next::Http2 if self.fate == Fate::Refused => self.denied().await,
             Next::NotHttp | Next::Http2 | Next::OriginFirst => self.tunnel_from_start().await,
             Next::Unsolicited => self.pass_unsolicited().await,
             Next::Refused(refusal) => self.refuse(refusal).await,
@@ -146,6 +158,12 @@ impl Session {
     async fn part_without_origin(self, error: &Unconnected) {
         self.transaction().end(&self.shared, error.reason());
         self.reset(Dead::Origin).await;
+    }
+
+    /// A rule refuses the connection, and what came on it is no request that could be answered.
+    async fn denied(self) {
+        self.transaction().end(&self.shared, Reason::Denied);
+        self.reset(Dead::Neither).await;
     }
 
     /// A request that must not reach the origin.
@@ -211,11 +229,6 @@ impl Session {
                 self.client.reset_on_close();
             }
         }
-    }
-
-    /// How a connection goes whose client has not asked for anything yet.
-    fn quiet_way(&self) -> Way {
-        Way::default()
     }
 
     fn transaction(&self) -> Transaction {

@@ -24,7 +24,7 @@ impl Session {
     /// The connection did not begin with HTTP: the origin gets the same bytes.
     pub(super) async fn tunnel_from_start(mut self) {
         let mut transaction = self.transaction();
-        if let Err(error) = self.connect(self.quiet_way()).await {
+        if let Err(error) = self.connect(self.quiet_way).await {
             // No answer that the client's protocol would understand: a reset.
             transaction.end(&self.shared, error.reason());
             return self.reset(Dead::Origin).await;
