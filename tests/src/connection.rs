@@ -177,11 +177,12 @@ impl Connection {
     ///
     /// `UnexpectedEof` when fewer come.
     pub fn paced(&mut self, length: usize, rate: usize, checksum: &mut Fnv) -> io::Result<()> {
-        const PIECE: usize = 16 * 1024;
+        // Many a second, however slow.
+        let most = (rate / 16).clamp(1, 16 * 1024);
         let began = Instant::now();
         let mut read = 0;
         while read < length {
-            let piece = self.exactly(PIECE.min(length - read))?;
+            let piece = self.exactly(most.min(length - read))?;
             checksum.update(&piece);
             read += piece.len();
             let due = Duration::from_secs_f64(read as f64 / rate as f64);
