@@ -29,7 +29,8 @@ pub enum ChunkError {
     /// A field of framing or routing (RFC 9110 §6.5.1).
     #[error("trailer holds a field that is not allowed there")]
     TrailerField,
-    /// Beyond [`MAX_TRAILERS`](super::MAX_TRAILERS).
+    /// Beyond [`MAX_TRAILERS`](super::MAX_TRAILERS) or
+    /// [`MAX_TRAILER_FIELDS`](super::MAX_TRAILER_FIELDS).
     #[error("trailer section is too long")]
     TrailersTooLong,
     /// The caller did not bring the bytes back that were not consumed.

@@ -20,6 +20,10 @@ pub const EXTENSION_BUDGET: u64 = 16 * 1024;
 /// Longest trailer section, bytes with the empty line.
 pub const MAX_TRAILERS: usize = 8 * 1024;
 
+/// Most fields in a trailer section: as many as common readers take. Those of a few octets each
+/// would be work out of all proportion.
+pub const MAX_TRAILER_FIELDS: usize = 100;
+
 /// Most hexadecimal digits of a chunk size, leading zeros included.
 const MAX_DIGITS: u8 = 16;
 
@@ -48,6 +52,7 @@ pub struct ChunkedDecoder {
     extensions: u64,
     payload: u64,
     trailers: usize,
+    trailer_fields: usize,
     fields: FieldLines,
 }
 
@@ -278,6 +283,10 @@ impl ChunkedDecoder {
                 Ok(false)
             }
             Line::Field => {
+                self.trailer_fields += 1;
+                if self.trailer_fields > MAX_TRAILER_FIELDS {
+                    return Err(ChunkError::TrailersTooLong);
+                }
                 let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
                 let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
                 // A reader that merges trailers into the head would frame or route it anew.

@@ -49,7 +49,7 @@ pub use self::{
     answer::answer,
     body::{BodyDecoder, BodyError, Eof},
     chunk_error::ChunkError,
-    chunked::{ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILERS},
+    chunked::{ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILER_FIELDS, MAX_TRAILERS},
     edits::Edits,
     progress::Progress,
     refusal::{HeadLimits, Refusal},
