@@ -1,7 +1,7 @@
 //! What 500 heads that never end cost those who have something to say: latencies of requests on
 //! connections of their own and on one that is kept, with the slow ones and without.
 //!
-//! `cargo bench -p weir-tests --bench slowloris`, as root, after `cargo xtask build`.
+//! `cargo xtask bench slowloris`, as root.
 
 #![expect(clippy::print_stdout, reason = "what it has measured")]
 

@@ -4,27 +4,23 @@ use anyhow::{Result, bail};
 
 use crate::{
     setup,
-    tools::{cargo, run},
+    tools::{cargo, run, weir},
 };
 
-/// The benchmarks, all in `proxy-userspace/benches`.
-const BENCHES: [&str; 1] = ["rules"];
+/// The benchmarks, and the packages that they are in.
+const BENCHES: [(&str, &str); 2] = [("rules", "proxy-userspace"), ("slowloris", "weir-tests")];
 
 /// Builds and runs one. It prints what it measures; a goal that is missed fails.
 pub(crate) fn bench(name: &str) -> Result<()> {
-    if !BENCHES.contains(&name) {
+    let Some((_, package)) = BENCHES.iter().find(|(bench, _)| *bench == name) else {
+        let names: Vec<_> = BENCHES.iter().map(|(name, _)| *name).collect();
         bail!(
             "there is no benchmark {name}; there are: {}",
-            BENCHES.join(", ")
+            names.join(", ")
         );
-    }
-    setup::build_tools()?;
-    run(cargo().args([
-        "bench",
-        "--locked",
-        "--package",
-        "proxy-userspace",
-        "--bench",
-        name,
-    ]))
+    };
+    setup::build()?;
+    run(cargo()
+        .args(["bench", "--locked", "--package", package, "--bench", name])
+        .env("WEIR_BIN", weir()))
 }

@@ -51,7 +51,7 @@ enum Command {
     },
     /// Measures what something costs and compares it with its goals. Wants a machine that is idle.
     Bench {
-        /// One of them: rules.
+        /// One of them: rules, slowloris.
         name: String,
     },
     /// rustfmt, clippy with warnings denied, and the rules that neither knows.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::http::chunked::{ChunkError, ChunkedDecoder, Progress};
+use crate::http::{chunk_error::ChunkError, chunked::ChunkedDecoder, progress::Progress};
 
 /// Why a body cannot be forwarded any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

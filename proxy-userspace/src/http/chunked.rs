@@ -1,74 +1,13 @@
 //! The chunked transfer coding (RFC 9112 §7.1), checked; forwarded as it came or taken off.
 
-use thiserror::Error;
-
 use crate::http::{
+    chunk_error::ChunkError,
     framing::is_framing_for_some,
     hop::is_connection_level,
     lines::{FieldLines, Line},
+    progress::Progress,
     syntax::{MAX_LENGTH, is_text_byte},
 };
-
-/// What of the input belongs to the body, and what is to become of it.
-///
-/// The caller sends [`forward`](Self::forward) bytes on, takes these and the
-/// [`dropped`](Self::dropped) bytes behind them off its buffer, and calls again until the body is
-/// done or a call makes no progress. Then more is needed; what is left comes first in the input
-/// of the next call. If the body is done, what is left belongs to the next message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Leading bytes of the input that are to be forwarded as they are.
-    pub forward: usize,
-    /// Bytes behind these that belong to the body and go no further.
-    pub dropped: usize,
-    /// How many of the forwarded bytes are content, not framing.
-    pub payload: usize,
-    /// The body is complete.
-    pub done: bool,
-}
-
-impl Progress {
-    /// Bytes to be taken off the input.
-    #[must_use]
-    pub const fn consumed(&self) -> usize {
-        self.forward + self.dropped
-    }
-}
-
-/// Why a chunked body cannot be forwarded any further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum ChunkError {
-    /// Not `1*HEXDIG`, followed at once by an extension or the end of the line.
-    #[error("chunk size is not a plain hexadecimal number")]
-    Size,
-    /// More than 16 digits, or more than `i64::MAX`.
-    #[error("chunk size is too large")]
-    SizeOverflow,
-    /// A control octet, a bare CR or a bare LF.
-    #[error("invalid octet in a chunk extension")]
-    Extension,
-    /// Beyond [`MAX_EXTENSION`] or the budget of the whole body.
-    #[error("chunk extensions are too long")]
-    ExtensionTooLong,
-    /// CR without LF after a chunk size.
-    #[error("line of a chunk size does not end in CRLF")]
-    LineEnd,
-    /// The data is not followed by CRLF.
-    #[error("chunk data does not end in CRLF")]
-    DataEnd,
-    /// A malformed field line in the trailer section.
-    #[error("trailer: {0}")]
-    Trailer(&'static str),
-    /// A field of framing or routing (RFC 9110 §6.5.1).
-    #[error("trailer holds a field that is not allowed there")]
-    TrailerField,
-    /// Beyond [`MAX_TRAILERS`].
-    #[error("trailer section is too long")]
-    TrailersTooLong,
-    /// The caller did not bring the bytes back that were not consumed.
-    #[error("bytes of an unfinished line are missing")]
-    Lost,
-}
 
 /// Longest extension of one chunk, bytes. No extension is in common use.
 pub const MAX_EXTENSION: usize = 256;
@@ -80,6 +19,10 @@ pub const EXTENSION_BUDGET: u64 = 16 * 1024;
 
 /// Longest trailer section, bytes with the empty line.
 pub const MAX_TRAILERS: usize = 8 * 1024;
+
+/// Most fields in a trailer section: as many as common readers take. Those of a few octets each
+/// would be work out of all proportion.
+pub const MAX_TRAILER_FIELDS: usize = 100;
 
 /// Most hexadecimal digits of a chunk size, leading zeros included.
 const MAX_DIGITS: u8 = 16;
@@ -109,6 +52,7 @@ pub struct ChunkedDecoder {
     extensions: u64,
     payload: u64,
     trailers: usize,
+    trailer_fields: usize,
     fields: FieldLines,
 }
 
@@ -339,6 +283,10 @@ impl ChunkedDecoder {
                 Ok(false)
             }
             Line::Field => {
+                self.trailer_fields += 1;
+                if self.trailer_fields > MAX_TRAILER_FIELDS {
+                    return Err(ChunkError::TrailersTooLong);
+                }
                 let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
                 let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
                 // A reader that merges trailers into the head would frame or route it anew.

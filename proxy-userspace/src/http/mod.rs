@@ -23,6 +23,7 @@ mod announce;
 mod answer;
 mod authority;
 mod body;
+mod chunk_error;
 mod chunked;
 mod client_hello;
 mod edits;
@@ -31,9 +32,11 @@ mod framing;
 mod hop;
 mod lines;
 mod max_forwards;
+mod progress;
 mod refusal;
 mod request;
 mod response;
+mod response_start;
 mod rewrite;
 mod scan;
 mod start;
@@ -46,17 +49,18 @@ pub use self::{
     announce::{forwarded_line, via_line, x_forwarded_for_line},
     answer::answer,
     body::{BodyDecoder, BodyError, Eof},
-    chunked::{
-        ChunkError, ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILERS, Progress,
-    },
+    chunk_error::ChunkError,
+    chunked::{ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILER_FIELDS, MAX_TRAILERS},
     client_hello::{ClientHello, client_hello},
     edits::Edits,
+    progress::Progress,
     refusal::{HeadLimits, Refusal},
     request::{RequestFraming, RequestHead, parse_request, parse_request_from},
     response::{
         RequestContext, ResponseFraming, ResponseHead, parse_response, parse_response_from,
     },
+    response_start::{ResponseStart, classify_response},
     scan::HeadScanner,
-    start::{ResponseStart, Start, classify, classify_response},
+    start::{Start, classify},
     target::MethodKind,
 };

@@ -1,6 +1,8 @@
 //! The catalogue of chunked bodies, well-formed and malformed (RFC 9112 §7.1).
 
-use crate::http::{ChunkError, ChunkedDecoder, MAX_EXTENSION, MAX_TRAILERS, Progress};
+use crate::http::{
+    ChunkError, ChunkedDecoder, MAX_EXTENSION, MAX_TRAILER_FIELDS, MAX_TRAILERS, Progress,
+};
 
 fn whole(input: &[u8]) -> Result<Progress, ChunkError> {
     ChunkedDecoder::new().advance(input)
@@ -188,6 +190,19 @@ fn held_bytes_must_come_back() {
     let mut decoder = ChunkedDecoder::new();
     assert!(decoder.advance(b"5;abc").is_ok());
     assert_eq!(decoder.advance(b"5"), Err(ChunkError::Lost));
+}
+
+#[test]
+fn trailers_have_their_bounds() {
+    let body = |count| format!("0\r\n{}\r\n", "a:\r\n".repeat(count));
+    assert!(whole(body(MAX_TRAILER_FIELDS).as_bytes()).is_ok_and(|p| p.done));
+    let verdict = whole(body(MAX_TRAILER_FIELDS + 1).as_bytes());
+    assert_eq!(verdict, Err(ChunkError::TrailersTooLong));
+    let line = "a: \r\n\r\n".len();
+    let body = |len| format!("0\r\na: {}\r\n\r\n", "b".repeat(len - line));
+    assert!(whole(body(MAX_TRAILERS).as_bytes()).is_ok_and(|p| p.done));
+    let verdict = whole(body(MAX_TRAILERS + 1).as_bytes());
+    assert_eq!(verdict, Err(ChunkError::TrailersTooLong));
 }
 
 #[test]

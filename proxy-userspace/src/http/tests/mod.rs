@@ -5,6 +5,7 @@ mod chunked;
 mod forwarding;
 mod matrix;
 mod max_forwards;
+mod pieces;
 mod requests;
 mod responses;
 mod smuggling;
