@@ -65,6 +65,22 @@ impl BodyDecoder {
         }
     }
 
+    /// Leaves trailer fields of these names out as well: what [`Edits::remove`] takes from the
+    /// head must not come behind the body.
+    ///
+    /// [`Edits::remove`]: super::Edits::remove
+    #[must_use]
+    pub fn without(self, remove: &[Box<str>]) -> Self {
+        let kind = match self.kind {
+            Kind::Chunked(decoder) => {
+                let names = remove.iter().map(|name| Box::from(name.as_bytes()));
+                Kind::Chunked(decoder.without(names))
+            }
+            kind => kind,
+        };
+        Self { kind }
+    }
+
     /// Follows `input`: what an earlier call did not consume, then what came since. See
     /// [`Progress`] for what to do with it.
     ///
@@ -211,6 +227,18 @@ mod tests {
             body.advance(b"-1\r\n"),
             Err(BodyError::Chunk(ChunkError::Size))
         );
+    }
+
+    #[test]
+    fn what_edits_remove_does_not_come_behind() {
+        let remove = ["X-Gone".into()];
+        let mut body = BodyDecoder::chunked(ChunkedDecoder::new()).without(&remove);
+        let trailers = b"0\r\nx-gone: 1\r\nx: y\r\n\r\n";
+        let progress = body.advance(trailers).unwrap();
+        assert_eq!((progress.forward, progress.dropped), (3, 11));
+        let progress = body.advance(&trailers[14..]).unwrap();
+        assert_eq!((progress.forward, progress.done), (8, true));
+        assert!(BodyDecoder::length(0).without(&remove).is_done());
     }
 
     #[test]

@@ -37,8 +37,8 @@ const MAX_DIGITS: u8 = 16;
 pub struct ChunkedDecoder {
     /// Content is all that goes on.
     unwraps: bool,
-    /// Trailer fields that Connection names.
-    named: Box<[Box<[u8]>]>,
+    /// Trailer fields that go no further, besides those of the connection by nature.
+    dropped: Vec<Box<[u8]>>,
     state: State,
     /// Bytes at the front of the next input that were looked at and not consumed: the beginning
     /// of an unfinished line.
@@ -87,11 +87,12 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Drops the trailer fields of these names too, as Connection names them. Those that are
+    /// Drops the trailer fields of these names too, in any letter case. Those that are
     /// connection-level by nature are dropped in any case.
     #[must_use]
-    pub fn without(self, named: Box<[Box<[u8]>]>) -> Self {
-        Self { named, ..self }
+    pub fn without(mut self, names: impl IntoIterator<Item = Box<[u8]>>) -> Self {
+        self.dropped.extend(names);
+        self
     }
 
     /// Follows `input`: what an earlier call did not consume, then what came since.
@@ -293,7 +294,7 @@ impl ChunkedDecoder {
                 if is_framing_for_some(name) || is(b"host") {
                     return Err(ChunkError::TrailerField);
                 }
-                Ok(is_connection_level(name) || self.named.iter().any(|other| is(other)))
+                Ok(is_connection_level(name) || self.dropped.iter().any(|other| is(other)))
             }
         }
     }

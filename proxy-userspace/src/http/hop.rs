@@ -145,15 +145,13 @@ impl Hop {
     }
 
     /// The fields that Connection names in the head of `layout`, to know them behind it as well.
-    pub(super) fn named_fields(&self, buf: &[u8], layout: &Layout) -> Box<[Box<[u8]>]> {
+    pub(super) fn named_fields(&self, buf: &[u8], layout: &Layout) -> Vec<Box<[u8]>> {
         if self.named == 0 {
-            return Box::default();
+            return Vec::new();
         }
         let mut table = FieldTable::new();
         let fields = table.split(buf, layout);
-        fields.map_or_else(Box::default, |fields| {
-            named(&fields).map(Box::from).collect()
-        })
+        fields.map_or_else(Vec::new, |fields| named(&fields).map(Box::from).collect())
     }
 }
 
