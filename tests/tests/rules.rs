@@ -110,6 +110,35 @@ fn fields_are_set_and_removed_on_both_ways() {
 }
 
 #[test]
+fn removed_fields_do_not_come_behind_the_body() {
+    let stage = Stage::with(
+        "[[rule]]\nrequest = { remove = [\"X-Gone\"] }\nresponse = { remove = [\"X-Gone\"] }\n",
+    );
+    let head = "Transfer-Encoding: chunked\r\n\r\n";
+    let (sent, left) = (
+        "1\r\nx\r\n0\r\nA: b\r\nx-gone: 1\r\n\r\n",
+        "1\r\nx\r\n0\r\nA: b\r\n\r\n",
+    );
+    let (post, ok) = ("POST / HTTP/1.1\r\nHost: lab\r\n", "HTTP/1.1 200 OK\r\n");
+    for family in Family::BOTH {
+        // At once, and in two pieces.
+        for pieces in [
+            vec![format!("{post}{head}{sent}")],
+            vec![format!("{post}{head}"), sent.into()],
+        ] {
+            let (mut client, mut origin) = stage.begin(family, &pieces[0]);
+            origin.expect(format!("{post}{head}"));
+            if let Some(piece) = pieces.get(1) {
+                client.send(piece).unwrap();
+            }
+            origin.expect(left);
+            origin.send(format!("{ok}{head}{sent}")).unwrap();
+            client.expect(format!("{ok}{head}{left}"));
+        }
+    }
+}
+
+#[test]
 fn the_source_is_the_clients_or_the_routers_or_another() {
     let world = world(
         "[[rule]]\npath = \"/own\"\nspoof = false\n\

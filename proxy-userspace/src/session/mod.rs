@@ -13,6 +13,7 @@ mod exchange;
 mod host;
 mod leg;
 mod next;
+mod outcome;
 mod receive;
 mod record;
 mod relay;
@@ -30,9 +31,9 @@ use self::{
     buffer::Meter,
     connect::{Connecting, Unconnected},
     decide::Fate,
-    exchange::{After, Dead},
     leg::{LINGER, LINGER_TOTAL, Leg, Origin},
     next::Next,
+    outcome::{After, Dead},
     record::Transaction,
 };
 use crate::{

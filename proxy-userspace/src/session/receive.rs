@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::{
     Shared,
     buffer::Buffer,
-    exchange::{Outcome, Progress},
     leg::HEAD_READ,
+    outcome::{Outcome, Progress},
     relay::{Broken, Path},
 };
 use crate::{
@@ -69,7 +69,7 @@ async fn receive(
     let persistent = head.persistent && !shared.drain.is_cancelled();
     let says_persistent = persistent || !head.persistent;
 
-    let mut decoder = head.decoder(buffer);
+    let mut decoder = head.decoder(buffer).without(expected.edits.remove);
     // Nothing goes out of a response whose body begins malformed.
     let Ok(part) = decoder.advance(&buffer[head.len..]) else {
         return Ok(Outcome::BadResponse);

@@ -1,9 +1,11 @@
 //! A request as the session has it, until its answer is through.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::buffer::{Buffer, Held, Meter};
-use crate::http::{RequestFraming, RequestHead};
+use crate::http::{Edits, RequestFraming, RequestHead};
 
 /// A request whose head is complete.
 pub(super) struct Request {
@@ -39,6 +41,24 @@ impl Request {
             body,
             _held: held,
         }
+    }
+
+    /// The body as it goes on with `edits`, which may take trailer fields away.
+    pub(super) fn edited<'b>(&self, body: &'b Bytes, edits: &Edits<'_>) -> Cow<'b, [u8]> {
+        if edits.remove.is_empty() || self.head.framing != RequestFraming::Chunked {
+            return Cow::Borrowed(body);
+        }
+        let mut decoder = self.head.decoder(&self.received).without(edits.remove);
+        let (mut rest, mut out) = (&body[..], Vec::with_capacity(body.len()));
+        // It has been read to its end before.
+        while let Ok(progress) = decoder.advance(rest) {
+            out.extend_from_slice(&rest[..progress.forward]);
+            rest = &rest[progress.consumed()..];
+            if progress.done || progress.consumed() == 0 {
+                break;
+            }
+        }
+        Cow::Owned(out)
     }
 
     /// Puts it back before what is in the client's buffer, as it came.

@@ -2,8 +2,8 @@
 
 use super::{
     buffer::Buffer,
-    exchange::Progress,
     leg::{self, HEAD_READ},
+    outcome::Progress,
     relay::{Broken, Path},
     request::Request,
 };
@@ -68,10 +68,10 @@ async fn head_and_body(
     };
     if let Some(body) = body {
         progress.request_begun.set(true);
-        return path.write(bytes, body).await;
+        return path.write(bytes, &request.edited(body, &edits)).await;
     }
     // Nothing goes out of a request whose body begins malformed.
-    let mut decoder = head.decoder(received);
+    let mut decoder = head.decoder(received).without(edits.remove);
     let first = decoder.advance(buffer).map_err(|_| Broken::Malformed)?;
     progress.request_begun.set(true);
     path.write(bytes, &buffer[..first.forward]).await?;

@@ -6,8 +6,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Session,
-    exchange::Dead,
     leg::LINGER,
+    outcome::Dead,
     record::Transaction,
     relay::{Broken, Path},
     watch::{Patience, Watch},
