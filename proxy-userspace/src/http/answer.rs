@@ -36,21 +36,36 @@ const fn text(status: u16) -> &'static str {
     }
 }
 
-/// RFC 9110 §15. An empty phrase is well-formed (RFC 9112 §4).
-const fn phrase(status: u16) -> &'static str {
+/// The reason phrase of a status (RFC 9110 §15 and the registry). An empty one is well-formed
+/// (RFC 9112 §4).
+#[must_use]
+pub const fn phrase(status: u16) -> &'static str {
     match status {
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        402 => "Payment Required",
         403 => "Forbidden",
+        404 => "Not Found",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
         414 => "URI Too Long",
         421 => "Misdirected Request",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        511 => "Network Authentication Required",
         _ => "",
     }
 }

@@ -47,7 +47,7 @@ mod tests;
 
 pub use self::{
     announce::{forwarded_line, via_line, x_forwarded_for_line},
-    answer::answer,
+    answer::{answer, phrase},
     body::{BodyDecoder, BodyError, Eof},
     chunk_error::ChunkError,
     chunked::{ChunkedDecoder, EXTENSION_BUDGET, MAX_EXTENSION, MAX_TRAILER_FIELDS, MAX_TRAILERS},

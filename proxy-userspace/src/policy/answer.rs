@@ -1,7 +1,10 @@
 //! Answers of our own: what a rule that denies or redirects writes in the origin's place.
 
 use super::{ConnectionFacts, RequestFacts, Rule, clock};
-use crate::config::{Action, Template, Variable};
+use crate::{
+    config::{Action, Template, Variable},
+    http::phrase,
+};
 
 impl Rule {
     /// Appends the complete response to `out`, after which the connection is to be closed, and
@@ -173,34 +176,6 @@ fn escape_query(octets: &[u8], out: &mut Vec<u8>) {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(octet),
             _ => out.extend_from_slice(format!("%{octet:02X}").as_bytes()),
         }
-    }
-}
-
-/// RFC 9110 §15 and the registry. An empty phrase is well-formed (RFC 9112 §4).
-const fn phrase(status: u16) -> &'static str {
-    match status {
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        406 => "Not Acceptable",
-        409 => "Conflict",
-        410 => "Gone",
-        421 => "Misdirected Request",
-        429 => "Too Many Requests",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        511 => "Network Authentication Required",
-        _ => "",
     }
 }
 
