@@ -1,5 +1,6 @@
 //! What the fuzz targets share.
 
+pub mod body;
 pub mod origin;
 pub mod relay;
 
@@ -36,6 +37,8 @@ impl Setup {
                 connect: bit(2),
                 upgrade: bit(3),
                 minor: u8::from(!bit(4)),
+                // All letters have it.
+                persistent: bit(6),
             },
             persistent: !bit(5),
         };

@@ -12,7 +12,7 @@ use std::{
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
-    Request, Response,
+    Request, Response, Version,
     body::{Body as _, Bytes, Incoming},
     client,
     rt::{Read, ReadBufCursor, Write},
@@ -88,6 +88,8 @@ pub struct Seen {
     pub method: String,
     /// Of a request.
     pub target: String,
+    /// Of a request: its Host fields.
+    pub hosts: Vec<Vec<u8>>,
     /// Of a response.
     pub status: u16,
     /// The length of the body if it is known beforehand.
@@ -108,6 +110,12 @@ pub fn requests(stream: &[u8]) -> (Vec<Seen>, hyper::Result<()>) {
             seen.borrow_mut().push(Seen {
                 method: parts.method.to_string(),
                 target: parts.uri.to_string(),
+                hosts: parts
+                    .headers
+                    .get_all("host")
+                    .iter()
+                    .map(|host| host.as_bytes().to_vec())
+                    .collect(),
                 status: 0,
                 length,
                 body: body.map(|body| body.to_bytes().to_vec()),
@@ -123,11 +131,18 @@ pub fn requests(stream: &[u8]) -> (Vec<Seen>, hyper::Result<()>) {
     (seen.take(), ended)
 }
 
-/// The response that a hyper client sees in `stream` after a request with `method`.
+/// The response that a hyper client sees in `stream` after a request with `method`, of HTTP/1.0
+/// or later.
 #[must_use]
-pub fn response(stream: &[u8], method: &str) -> Option<Seen> {
+pub fn response(stream: &[u8], method: &str, minor: u8) -> Option<Seen> {
+    let version = if minor == 0 {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
+    };
     let request = Request::builder()
         .method(method)
+        .version(version)
         .uri("/")
         .header("host", "a")
         .body(Empty::<Bytes>::new())

@@ -1,12 +1,13 @@
 //! What a session does with a stream, without sockets.
 
 use proxy_userspace::http::{
-    BodyDecoder, MethodKind, RequestContext, RequestFraming, ResponseFraming, Start, classify,
-    parse_request, parse_response,
+    BodyDecoder, Edits, Eof, MethodKind, RequestContext, RequestFraming, ResponseFraming, Start,
+    classify, parse_request, parse_response,
 };
 
 use crate::{
     LIMITS,
+    body::{Relayed, relay},
     origin::{Plain, read_chunked},
 };
 
@@ -17,6 +18,8 @@ pub struct Message {
     pub method: String,
     /// Of a request.
     pub target: String,
+    /// Of a request, as the origin is told.
+    pub host: Option<String>,
     /// Of a response.
     pub status: u16,
     /// The length of the body if it is known beforehand.
@@ -34,13 +37,18 @@ pub fn requests(mut stream: &[u8]) -> (Vec<u8>, Vec<Message>) {
         let Ok(Some(head)) = parse_request(stream, &LIMITS) else {
             break;
         };
-        head.write_forwarded(stream, &mut out);
+        if head.is_final_recipient() {
+            break;
+        }
+        head.write_forwarded(stream, &Edits::NONE, &mut out);
         let (before, rest) = stream.split_at(head.len);
-        let (consumed, done) = body(BodyDecoder::from(head.framing), rest);
-        out.extend_from_slice(&rest[..consumed]);
+        let relayed = body(&|| head.decoder(before), rest);
+        let (consumed, done) = (relayed.consumed, relayed.done);
+        out.extend_from_slice(&relayed.out);
         messages.push(Message {
             method: head.method(before).to_owned(),
             target: head.target(before).into_owned(),
+            host: head.host(before).map(str::to_owned),
             status: 0,
             length: match head.framing {
                 RequestFraming::None => Some(0),
@@ -64,20 +72,27 @@ pub fn requests(mut stream: &[u8]) -> (Vec<u8>, Vec<Message>) {
 
 /// What goes to the client of what the origin has sent and closed behind, and the response in it.
 ///
-/// `None` if there is none, or it makes a tunnel.
+/// `None` if there is none, if it makes a tunnel, or if it breaks off with a reset.
 #[must_use]
 pub fn response(mut stream: &[u8], context: &RequestContext) -> Option<(Vec<u8>, Message)> {
     let mut out = Vec::new();
     loop {
         let head = parse_response(stream, &LIMITS, context).ok()??;
-        head.write_forwarded(stream, true, &mut out);
-        let rest = &stream[head.len..];
+        let (before, rest) = stream.split_at(head.len);
+        // RFC 9110 §15.2.
+        if !head.interim || context.minor > 0 {
+            head.write_forwarded(before, true, &Edits::NONE, &mut out);
+        }
         if head.interim {
             stream = rest;
             continue;
         }
-        let (consumed, done) = body(BodyDecoder::from(head.framing), rest);
-        out.extend_from_slice(&rest[..consumed]);
+        let relayed = body(&|| head.decoder(before), rest);
+        if relayed.eof == Eof::Lost {
+            return None;
+        }
+        let (consumed, done) = (relayed.consumed, relayed.done);
+        out.extend_from_slice(&relayed.out);
         let length = match head.framing {
             ResponseFraming::Tunnel => return None,
             ResponseFraming::None => Some(0),
@@ -85,7 +100,7 @@ pub fn response(mut stream: &[u8], context: &RequestContext) -> Option<(Vec<u8>,
             ResponseFraming::Chunked | ResponseFraming::UntilClose => None,
         };
         let body = match head.framing {
-            ResponseFraming::UntilClose => Some(rest.to_vec()),
+            ResponseFraming::UntilClose => Some(relayed.out),
             _ if !done => None,
             ResponseFraming::Chunked => content(rest),
             _ => Some(rest[..consumed].to_vec()),
@@ -93,6 +108,7 @@ pub fn response(mut stream: &[u8], context: &RequestContext) -> Option<(Vec<u8>,
         let message = Message {
             method: String::new(),
             target: String::new(),
+            host: None,
             status: head.status,
             length,
             body,
@@ -101,19 +117,23 @@ pub fn response(mut stream: &[u8], context: &RequestContext) -> Option<(Vec<u8>,
     }
 }
 
-/// How many bytes go on of a body that comes byte by byte, and whether it is complete.
-fn body(mut decoder: BodyDecoder, bytes: &[u8]) -> (usize, bool) {
-    let mut consumed = 0;
-    for end in 0..=bytes.len() {
-        if decoder.is_done() {
-            break;
-        }
-        match decoder.advance(&bytes[consumed..end]) {
-            Ok(progress) => consumed += progress.consumed,
-            Err(_) => break,
+/// What goes on of a body that comes byte by byte; up to where it is malformed, if it is.
+fn body(decoder: &dyn Fn() -> BodyDecoder, bytes: &[u8]) -> Relayed {
+    let to = |end| relay(decoder(), &bytes[..end], 0..=end, false);
+    if let Ok(relayed) = to(bytes.len()) {
+        return relayed;
+    }
+    // The longest beginning that is not malformed: it is in all beginnings of that one.
+    let (mut good, mut bad) = (0, bytes.len());
+    while bad - good > 1 {
+        let middle = usize::midpoint(good, bad);
+        if to(middle).is_ok() {
+            good = middle;
+        } else {
+            bad = middle;
         }
     }
-    (consumed, decoder.is_done())
+    to(good).expect("nothing has come that could be malformed")
 }
 
 fn content(body: &[u8]) -> Option<Vec<u8>> {
@@ -142,12 +162,22 @@ mod tests {
         let seed = include_bytes!("../seeds/differential/response-chunked");
         let context = RequestContext {
             minor: 1,
+            persistent: true,
             ..RequestContext::default()
         };
         let (out, sent) = response(&seed[1..], &context).unwrap();
-        let seen = origin::response(&out, "GET").unwrap();
+        let seen = origin::response(&out, "GET", 1).unwrap();
         assert_eq!((seen.status, sent.status), (200, 200));
         assert_eq!(seen.body.as_deref(), Some(&b"hello"[..]));
+        assert_eq!(sent.body, seen.body);
+        let old = RequestContext {
+            minor: 0,
+            ..context
+        };
+        let (out, sent) = response(&seed[1..], &old).unwrap();
+        assert!(out.ends_with(b"\r\n\r\nhello"));
+        let seen = origin::response(&out, "GET", 0).unwrap();
+        assert_eq!((seen.status, seen.length), (200, None));
         assert_eq!(sent.body, seen.body);
     }
 }

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod dataplane;
 pub mod listener;
 pub mod netconf;
+pub mod policy;
 pub mod upstream;
 
 pub mod control;

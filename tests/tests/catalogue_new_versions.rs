@@ -158,7 +158,7 @@ fn max_forwards_counts_down_for_trace_and_options() {
         } else {
             assert_eq!(answer.body, b"");
         }
-        for wrong in ["-1", "x", "", "1, 2", "99999999999999999999999"] {
+        for wrong in ["-1", "x", "", "1, 2"] {
             let mut client = stage.client(family);
             client.send(head(wrong)).unwrap();
             let head = client.head();

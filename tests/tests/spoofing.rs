@@ -28,7 +28,7 @@ fn every_port_of_the_range_is_used_and_no_other() {
 
         // None is left towards this origin, and the client is told.
         let mut fifth = world.connect(family);
-        assert_eq!(fifth.get("/").unwrap().status, 502);
+        assert_eq!(fifth.get("/").unwrap().status, 503);
         // Another origin and another client have all four of their own.
         let elsewhere = SocketAddr::new(family.origin(1), 80);
         assert!(
@@ -58,7 +58,7 @@ fn a_port_that_the_client_is_using_itself_is_passed_over() {
             assert_eq!(seen, 20000 + 20001 - own);
             // Neither may another connection of that client take it meanwhile.
             let mut second = world.connect(family);
-            assert_eq!(second.get("/").unwrap().status, 502, "both are in use");
+            assert_eq!(second.get("/").unwrap().status, 503, "both are in use");
             drop((connection, second));
             until(SOON, "the end of both connections", || {
                 world.weir.status()["connections"]["active"] == 0

@@ -1,5 +1,6 @@
 //! Weir's build, run and test commands: `cargo xtask help`.
 
+mod bench;
 mod fuzz;
 mod programs;
 mod rooms;
@@ -48,6 +49,11 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Measures what something costs and compares it with its goals. Wants a machine that is idle.
+    Bench {
+        /// One of them: rules.
+        name: String,
+    },
     /// rustfmt, clippy with warnings denied, and the rules that neither knows.
     Lint,
 }
@@ -69,6 +75,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Run { args } => run::run(&args),
         Command::Test { args } => test::test(&args),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
+        Command::Bench { name } => bench::bench(&name),
         Command::Lint => test::lint(),
     }
 }

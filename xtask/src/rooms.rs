@@ -15,17 +15,19 @@ use crate::tools::workspace;
 const LAYERS: [&[&str]; 6] = [
     &["addr", "fault", "reason", "sys"],
     &["bypass", "config", "http", "observe"],
-    &["dataplane", "listener", "netconf", "upstream"],
+    &["dataplane", "listener", "netconf", "policy", "upstream"],
     &["control", "lab", "session"],
     &["daemon"],
     &["cli"],
 ];
 
 /// Crates that one room alone may name.
-const CRATES: [(&str, &str); 4] = [
+const CRATES: [(&str, &str); 6] = [
     ("aya", "dataplane"),
     ("rtnetlink", "netconf"),
     ("httparse", "http"),
+    ("aho_corasick", "policy"),
+    ("jiff", "policy"),
     ("clap", "cli"),
 ];
 

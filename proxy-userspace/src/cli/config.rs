@@ -8,6 +8,7 @@ use clap::Subcommand;
 use crate::{
     config::{Config, DEFAULT_PATH},
     fault::Fault,
+    policy::Policy,
 };
 
 /// The configuration.
@@ -32,7 +33,8 @@ enum Verb {
 pub(super) fn run(args: &Args) -> Result<()> {
     match &args.verb {
         Verb::Check { file } => {
-            Config::load(file).map_err(|error| Fault::Usage(error.to_string()))?;
+            let config = Config::load(file).map_err(|error| Fault::Usage(error.to_string()))?;
+            Policy::compile(&config.rules).map_err(|error| Fault::Usage(error.to_string()))?;
         }
         Verb::Sample => print!("{}", Config::sample()),
     }

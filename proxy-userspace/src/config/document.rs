@@ -59,12 +59,25 @@ impl<'i> Document<'i> {
         list.get_ref().get(index).unwrap_or(list).span()
     }
 
-    /// One fault for each section and key that we do not have.
+    /// The entries of a list of tables, in their order.
+    pub(super) fn entries(&self, list: &str) -> impl Iterator<Item = (Range<usize>, &DeTable<'i>)> {
+        let list = self.0.get(list).and_then(|list| list.get_ref().as_array());
+        let entries = list.into_iter().flat_map(|list| list.iter());
+        entries.filter_map(|entry| Some((entry.span(), entry.get_ref().as_table()?)))
+    }
+
+    /// One fault for each section and key that we do not have. What is within rules is not looked
+    /// at.
     pub(super) fn unknown_keys(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (section, content) in &self.0 {
             let (at, section) = (section.span(), section.get_ref().as_ref());
             match content.get_ref() {
+                DeValue::Array(entries) if section == RULES => {
+                    let others = entries.iter().filter(|entry| !is_table(entry));
+                    faults.extend(others.map(|other| not_a_rule(other.span(), other)));
+                }
+                _ if section == RULES => faults.push(not_a_rule(at, content)),
                 _ if !SECTIONS.iter().any(|(name, _)| *name == section) => {
                     faults.push(Fault::new(at, unknown_at_top(section, content)));
                 }
@@ -88,6 +101,23 @@ impl<'i> Document<'i> {
     }
 }
 
+/// The list of rules.
+pub(super) const RULES: &str = "rule";
+
+fn is_table(value: &Value<'_>) -> bool {
+    matches!(value.get_ref(), DeValue::Table(_))
+}
+
+fn not_a_rule(at: Range<usize>, found: &Value<'_>) -> Fault {
+    let found = match found.get_ref() {
+        DeValue::Table(_) => "a section",
+        other => kind(other),
+    };
+    let message =
+        format!("\"{RULES}\" is a list of tables, not {found}; begin each with [[{RULES}]]");
+    Fault::new(at, message)
+}
+
 /// What TOML calls the value, with its article.
 pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
@@ -107,7 +137,13 @@ fn is_key(section: &str, key: &str) -> bool {
 }
 
 fn unknown_at_top(word: &str, content: &Value<'_>) -> String {
-    if !matches!(content.get_ref(), DeValue::Table(_)) {
+    if let DeValue::Array(entries) = content.get_ref()
+        && entries.iter().all(is_table)
+        && nearest(word, [RULES]).is_some()
+    {
+        return format!("unknown list [[{word}]]; did you mean [[{RULES}]]?");
+    }
+    if !is_table(content) {
         return match section_of(word) {
             Some(section) => {
                 format!("key \"{word}\" stands in no section; put it below [{section}]")
@@ -120,7 +156,8 @@ fn unknown_at_top(word: &str, content: &Value<'_>) -> String {
         Some(section) => format!("unknown section [{word}]; did you mean [{section}]?"),
         None => {
             let known: Vec<_> = sections.collect();
-            format!("unknown section [{word}]; there are: {}", known.join(", "))
+            let known = known.join(", ");
+            format!("unknown section [{word}]; there are: {known}; and [[{RULES}]]")
         }
     }
 }
@@ -131,12 +168,21 @@ fn unknown_in_section(section: &str, word: &str) -> String {
     }
     let known = KEYS.iter().map(|key| keys::split(key.path));
     let known = known.filter(|(of, _)| *of == section).map(|(_, key)| key);
+    unknown_key(word, &format!("[{section}]"), known)
+}
+
+/// What is said about the key `word` of `owner`, which has the keys `known` only.
+pub(super) fn unknown_key<'k>(
+    word: &str,
+    owner: &str,
+    known: impl Iterator<Item = &'k str> + Clone,
+) -> String {
     match nearest(word, known.clone()) {
-        Some(key) => format!("unknown key \"{word}\" in [{section}]; did you mean \"{key}\"?"),
+        Some(key) => format!("unknown key \"{word}\" in {owner}; did you mean \"{key}\"?"),
         None => {
             let known: Vec<_> = known.collect();
             format!(
-                "unknown key \"{word}\" in [{section}]; there are: {}",
+                "unknown key \"{word}\" in {owner}; there are: {}",
                 known.join(", ")
             )
         }

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     document::{Fault, Value},
-    format,
+    format, rule,
     settings::Config,
 };
 
@@ -203,7 +203,7 @@ pub(super) fn sample(config: &Config) -> String {
             );
         }
     }
-    text
+    text + rule::SAMPLE
 }
 
 #[cfg(test)]

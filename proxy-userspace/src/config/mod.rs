@@ -4,18 +4,24 @@
 //! that makes no sense is an error with line and column; nothing is checked a second time later.
 //!
 //! `keys.rs` is the one table of keys: reading, the commented sample and the question what may
-//! change on a reload all come from it.
+//! change on a reload all come from it. `rule/` has the same for the entries of `[[rule]]`, which
+//! a reload may always change.
 
 mod document;
 mod error;
 mod format;
 mod keys;
 mod nearest;
+mod rule;
 mod settings;
 
 use std::{fs, path::Path};
 
 pub use error::ConfigError;
+pub use rule::{
+    Action, Conditions, Day, Days, FieldEdits, HostPattern, MAX_PAGE, PathPattern, Pattern, Period,
+    Rule, Source, Template, Variable, normal_host, normal_path,
+};
 pub use settings::{
     AccessTarget, Bypass, Config, Families, Forwarded, Host, HostCheck, Http, Intercept, Limits,
     Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof, Unknown, Valve, Workers,
@@ -42,7 +48,8 @@ impl Config {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Parses `text`; `name` is what errors call it, usually the file's path.
+    /// Parses `text`; `name` is what errors call it, usually the file's path. Files that it names
+    /// as pages are read as well.
     ///
     /// # Errors
     ///
@@ -60,6 +67,10 @@ impl Config {
             }
         }
         faults.extend(config.contradictions(&document));
+        match rule::read(&document, &config.host) {
+            Ok(rules) => config.rules = rules,
+            Err(wrong) => faults.extend(wrong),
+        }
         match faults.into_iter().min_by_key(|fault| fault.at.start) {
             Some(first) => Err(located(first)),
             None => Ok(config),

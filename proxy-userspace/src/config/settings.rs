@@ -4,6 +4,8 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+use super::rule::Rule;
+
 /// All settings. [`Default`] is what an empty file gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -25,6 +27,8 @@ pub struct Config {
     pub host: Host,
     /// How the work is spread.
     pub workers: Workers,
+    /// What is done with which requests: the first rule that holds decides.
+    pub rules: Vec<Rule>,
 }
 
 /// `[intercept]`

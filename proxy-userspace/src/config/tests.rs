@@ -153,6 +153,7 @@ fn every_key_is_read_into_its_type() {
             socket_mark: 0x80,
         },
         workers: Workers { count: 3 },
+        rules: Vec::new(),
     };
     assert_eq!(parse(EVERYTHING).unwrap(), expected);
 }
@@ -190,7 +191,7 @@ fn unknown_words_are_located_and_explained() {
     assert_eq!(
         error("[metrics]\n"),
         "weir.toml:1:2: unknown section [metrics]; there are: intercept, spoof, http, limits, valve, \
-         log, bypass, host, workers"
+         log, bypass, host, workers; and [[rule]]"
     );
     assert_eq!(
         error("lan = [\"eth1\"]\n"),
@@ -295,6 +296,8 @@ fn a_reload_names_what_it_cannot_change() {
             "workers.count",
         ]
     );
+    let ruled = parse("[[rule]]\naction = \"deny\"\n").unwrap();
+    assert!(old != ruled && old.unchangeable_differences(&ruled).is_empty());
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::{
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
     netconf::{Handle, delivery::Plan, journal::Journal},
+    policy::Policy,
     session::Shared,
 };
 
@@ -205,6 +206,7 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
+        let policy = Policy::compile(&new.rules)?;
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);
         let Some(kernel) = settings::keep_following(kernel, &now) else {
@@ -223,7 +225,7 @@ impl Keeper {
         })?;
         self.connections = super::preflight::connection_limit(new.limits.connections);
         if let Some(shared) = &self.shared {
-            shared.send_replace(self.lasting.shared(&new, self.connections));
+            shared.send_replace(self.lasting.shared(&new, policy, self.connections));
         }
         self.options.config = new;
         self.close_valves();

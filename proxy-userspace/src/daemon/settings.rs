@@ -14,6 +14,7 @@ use crate::{
     http::HeadLimits,
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
+    policy::Policy,
     session::{Clients, Patience, Shared},
     upstream::{Legs, Names, Pending, Upstream},
 };
@@ -131,7 +132,12 @@ pub(super) const DECLINING: usize = 64;
 
 impl Lasting {
     /// What sessions that begin from now on are given.
-    pub(super) fn shared(&self, config: &Config, connections: usize) -> Arc<Shared> {
+    pub(super) fn shared(
+        &self,
+        config: &Config,
+        policy: Policy,
+        connections: usize,
+    ) -> Arc<Shared> {
         let rate = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         Arc::new(Shared {
             connections,
@@ -154,6 +160,7 @@ impl Lasting {
                 grace: config.limits.rate_grace,
             },
             http: config.http.clone(),
+            policy: Arc::new(policy),
             names: Arc::clone(&self.names),
             clients: Arc::clone(&self.clients),
             declining: Arc::clone(&self.declining),

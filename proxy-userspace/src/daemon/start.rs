@@ -35,6 +35,7 @@ use crate::{
         links, netns, watch as network,
     },
     observe::{AccessLog, Stats},
+    policy::Policy,
     session::Clients,
     upstream::{Legs, Names, Pending},
 };
@@ -93,6 +94,7 @@ async fn start_claimed(
 
     let bypass_file = config.bypass.path(&options.instance);
     let (store, set) = Store::open(bypass_file, MAX_BYPASS as usize)?;
+    let policy = Policy::compile(&config.rules).map_err(|error| Fault::Usage(error.to_string()))?;
     let log = AccessLog::open(&settings::sink(config), settings::style(config))?;
     let workers = settings::workers(config);
     let mut dataplane = Dataplane::load()?;
@@ -142,7 +144,7 @@ async fn start_claimed(
         workers,
         journal,
     };
-    match begin(&mut keeper, claim, listeners, signals).await {
+    match begin(&mut keeper, policy, claim, listeners, signals).await {
         Ok((inputs, workers)) => Ok((keeper, inputs, workers)),
         Err(error) => {
             // Listeners and programs go with the keeper, the rest by the journal.
@@ -163,6 +165,7 @@ async fn start_claimed(
 /// Everything that changes the host.
 async fn begin(
     keeper: &mut Keeper,
+    policy: Policy,
     claim: &Claim,
     listeners: Vec<Vec<TcpListener>>,
     signals: Signals,
@@ -182,7 +185,7 @@ async fn begin(
     }
 
     let config = &keeper.options.config;
-    let shared = watch::Sender::new(keeper.lasting.shared(config, keeper.connections));
+    let shared = watch::Sender::new(keeper.lasting.shared(config, policy, keeper.connections));
     let mut workers = Vec::new();
     for (index, listeners) in (0..).zip(listeners) {
         let worker = Worker::start(Assignment {

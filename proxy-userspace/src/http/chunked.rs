@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::http::{
+    framing::is_framing_for_some,
     hop::is_connection_level,
     lines::{FieldLines, Line},
     syntax::{MAX_LENGTH, is_text_byte},
@@ -82,10 +83,6 @@ pub const MAX_TRAILERS: usize = 8 * 1024;
 
 /// Most hexadecimal digits of a chunk size, leading zeros included.
 const MAX_DIGITS: u8 = 16;
-
-/// Fields that may not be merged into a message after its head: a reader that does it would
-/// frame or route it anew.
-const REFUSED_TRAILERS: [&str; 3] = ["content-length", "transfer-encoding", "host"];
 
 /// Follows a chunked body: every octet is checked, none is changed.
 ///
@@ -344,7 +341,8 @@ impl ChunkedDecoder {
             Line::Field => {
                 let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
                 let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-                if REFUSED_TRAILERS.iter().any(|other| is(other.as_bytes())) {
+                // A reader that merges trailers into the head would frame or route it anew.
+                if is_framing_for_some(name) || is(b"host") {
                     return Err(ChunkError::TrailerField);
                 }
                 Ok(is_connection_level(name) || self.named.iter().any(|other| is(other)))

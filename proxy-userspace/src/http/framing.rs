@@ -3,7 +3,7 @@
 
 use crate::http::{
     field::Field,
-    syntax::{decimal, elements, is_token, trim},
+    syntax::{decimal, elements, is_same, is_token, trim},
 };
 
 /// What Content-Length and Transfer-Encoding say, as they are noted one by one.
@@ -11,6 +11,9 @@ use crate::http::{
 pub(super) struct FramingFields {
     pub(super) length: Option<u64>,
     pub(super) coding: Option<Coding>,
+    /// The length is written so that a reader that takes a leading zero for the sign of octal
+    /// comes to another one.
+    pub(super) octal: bool,
 }
 
 /// The transfer codings of a message.
@@ -36,12 +39,15 @@ impl FramingFields {
             }
             let length = decimal(field.value).ok_or("Content-Length is not one decimal number")?;
             self.length = Some(length);
+            self.octal = field.value.starts_with(b"0") && length > 7;
         } else if field.is("transfer-encoding") {
             no_tabs(raw)?;
             if self.coding.is_some() {
                 return Err("more than one Transfer-Encoding");
             }
             self.coding = Some(coding(field.value)?);
+        } else if is_framing_for_some(field.name.as_bytes()) {
+            return Err("framing field with an underscore");
         }
         Ok(())
     }
@@ -53,6 +59,7 @@ impl FramingFields {
             Self {
                 length: Some(_),
                 coding: Some(_),
+                ..
             } => Err("both Transfer-Encoding and Content-Length"),
             // §6.1: its framing is to be treated as faulty.
             Self {
@@ -60,6 +67,17 @@ impl FramingFields {
             } if minor == 0 => Err("Transfer-Encoding in HTTP/1.0"),
             _ => Ok(()),
         }
+    }
+}
+
+/// Is `name` Content-Length or Transfer-Encoding, or one that is taken for them by readers to
+/// whom `_` is `-`, as in CGI (CVE-2024-45614)? No sender has a use for it.
+pub(super) fn is_framing_for_some(name: &[u8]) -> bool {
+    // Most names are told by their length alone.
+    match name.len() {
+        14 => is_same(name, b"content-length"),
+        17 => is_same(name, b"transfer-encoding"),
+        _ => false,
     }
 }
 
@@ -111,6 +129,27 @@ fn coding(value: &[u8]) -> Result<Coding, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_framing() {
+        for name in [
+            "Content-Length",
+            "CONTENT_LENGTH",
+            "transfer_encoding",
+            "Transfer-Encoding",
+        ] {
+            assert!(is_framing_for_some(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "Content-Lengti",
+            "Content.Length",
+            "Transfer-Encodin",
+            "Content-Type",
+            "",
+        ] {
+            assert!(!is_framing_for_some(name.as_bytes()), "{name}");
+        }
+    }
 
     #[test]
     fn transfer_codings() {

@@ -126,19 +126,22 @@ impl Hop {
         }
     }
 
-    /// Would [`Rewrite::write`](super::rewrite::Rewrite::write) write the connection-level fields
-    /// as they came, but for the order and spacing of the connection options?
+    /// Do all connection-level fields go on as they came?
     pub(super) fn is_verbatim(&self, own: Options) -> bool {
-        let connection = match self.lines {
-            0 => own == Options::default(),
-            1 => own != Options::default() && own == self.said && self.named == 0,
-            _ => false,
-        };
-        connection
+        self.connection_is(own)
             && !self.dropped
             && !self.h2c
             && (self.te_lines == 0 || own.te)
             && (self.upgrade_lines == 0 || own.upgrade)
+    }
+
+    /// Does Connection, which came once or not at all, say `own` and nothing else?
+    pub(super) fn connection_is(&self, own: Options) -> bool {
+        match self.lines {
+            0 => own == Options::default(),
+            1 => own != Options::default() && own == self.said && self.named == 0,
+            _ => false,
+        }
     }
 
     /// The fields that Connection names in the head of `layout`, to know them behind it as well.

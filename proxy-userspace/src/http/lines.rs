@@ -1,6 +1,6 @@
 //! Field lines, octet by octet, of heads and of trailers.
 
-use crate::http::syntax::{is_text_byte, is_token_byte};
+use crate::http::syntax::{is_text_byte, is_token_byte, text_len, token_len};
 
 /// Strict reader of field lines, for heads and for trailers (RFC 9112 §5, §7.1.2).
 #[derive(Debug, Default)]
@@ -46,6 +46,7 @@ impl FieldLines {
                 (LineState::Start, b':') => return Err("field without a name"),
                 (LineState::Name, b':') => LineState::Value,
                 (LineState::Start | LineState::Name, byte) if is_token_byte(byte) => {
+                    pos += token_len(&input[pos..]);
                     LineState::Name
                 }
                 (LineState::Name, b' ' | b'\t') => return Err("whitespace in or after field name"),
@@ -55,10 +56,7 @@ impl FieldLines {
                 (LineState::Value, b'\r') => LineState::ValueLf,
                 (LineState::Value, b'\n') => return Err("LF without CR in field"),
                 (LineState::Value, byte) if is_text_byte(byte) => {
-                    pos += input[pos..]
-                        .iter()
-                        .take_while(|&&byte| is_text_byte(byte))
-                        .count();
+                    pos += text_len(&input[pos..]);
                     LineState::Value
                 }
                 (LineState::Value, _) => return Err("control octet in field value"),

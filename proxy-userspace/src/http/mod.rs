@@ -13,9 +13,10 @@
 //!
 //! 1. [`classify`] the first bytes of a connection; drop what it says is to be skipped.
 //! 2. [`parse_request_from`] with a [`HeadScanner`] until it gives a head or a [`Refusal`].
-//! 3. Send on the head; then let its [`BodyDecoder`] say which bytes belong to the body, and
+//! 3. Answer a request that goes no further ([`RequestHead::is_final_recipient`]).
+//! 4. Send on the head; then let its [`BodyDecoder`] say which bytes belong to the body, and
 //!    which of these go on ([`Progress`]).
-//! 4. [`classify_response`], then [`parse_response_from`] with [`RequestHead::context`]; interim
+//! 5. [`classify_response`], then [`parse_response_from`] with [`RequestHead::context`]; interim
 //!    heads (1xx) are forwarded and another head follows.
 
 mod announce;
@@ -29,6 +30,7 @@ mod field;
 mod framing;
 mod hop;
 mod lines;
+mod max_forwards;
 mod refusal;
 mod request;
 mod response;

@@ -5,7 +5,7 @@ use bytes::BufMut;
 use crate::http::{
     edits::Edits,
     field::{Field, Fields},
-    hop::{Level, MAX_NAMED, Options, is_h2c, named},
+    hop::{Hop, Level, MAX_NAMED, Options, is_h2c, named},
     syntax::elements,
 };
 
@@ -14,6 +14,8 @@ use crate::http::{
 pub(super) struct Rewrite<'r> {
     /// Our own Connection; stands in the place of the first one, or at the end if there was none.
     pub(super) own: Options,
+    /// Connection says that already, in its own order, case and spacing.
+    pub(super) keeps_connection: bool,
     /// The transfer coding is taken off.
     pub(super) unwraps: bool,
     /// Host says this instead.
@@ -24,9 +26,10 @@ pub(super) struct Rewrite<'r> {
 }
 
 impl<'r> Rewrite<'r> {
-    pub(super) const fn new(own: Options, edits: &'r Edits<'r>) -> Self {
+    pub(super) fn new(hop: &Hop, own: Options, edits: &'r Edits<'r>) -> Self {
         Self {
             own,
+            keeps_connection: hop.connection_is(own),
             unwraps: false,
             host: None,
             max_forwards: None,
@@ -47,6 +50,10 @@ impl<'r> Rewrite<'r> {
         let (mut connection, mut te) = (false, false);
         for field in fields.clone() {
             match Level::of(&field) {
+                Level::Connection if self.keeps_connection => {
+                    connection = true;
+                    out.put_slice(field.line.of(buf));
+                }
                 Level::Connection => {
                     if !std::mem::replace(&mut connection, true) {
                         write_connection(own, out);

@@ -8,7 +8,7 @@
 use crate::http::{
     lines::{FieldLines, Line},
     refusal::HeadLimits,
-    syntax::is_text_byte,
+    syntax::{is_text_byte, text_len},
 };
 
 /// Progress through a head that arrives in pieces.
@@ -84,7 +84,7 @@ impl HeadScanner {
                 b'\r' if self.pos == 0 => return Err(Flaw::Malformed("empty start line")),
                 b'\r' => self.line_cr = true,
                 b'\n' => return Err(Flaw::Malformed("LF without CR in start line")),
-                _ if is_text_byte(byte) => {}
+                _ if is_text_byte(byte) => self.pos += text_len(&seen[self.pos + 1..]),
                 _ => return Err(Flaw::Malformed("control octet in start line")),
             }
             self.pos += 1;

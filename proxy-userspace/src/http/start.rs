@@ -83,6 +83,9 @@ pub fn classify(buf: &[u8]) -> Start {
 /// Only what *cannot* begin a response is [`ResponseStart::NotHttp`] and may go on unread.
 /// Readers skip empty lines and whitespace before the status line, take `http` in any letter
 /// case, without the slash too, and browsers pass over a few octets of junk before it.
+///
+/// For the first answer of a connection, or to bytes that nobody asked for: behind another one,
+/// what is no HTTP is for the parser to refuse.
 #[must_use]
 pub fn classify_response(buf: &[u8]) -> ResponseStart {
     let start = skip_while(buf, |byte| is_lenient_space(byte) || byte == b'\n');

@@ -11,9 +11,45 @@ pub(super) const fn is_text_byte(byte: u8) -> bool {
     CLASSES[byte as usize] & TEXT != 0
 }
 
+/// How many of the first octets of `bytes` are text ([`is_text_byte`]).
+///
+/// Values and targets are most of a head. They are looked at in blocks, which the compiler makes
+/// single comparisons of; HTAB is rare enough to be left to the octet-wise rest.
+pub(super) fn text_len(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 16;
+    let mut len = 0;
+    while let Some(block) = bytes[len..].first_chunk::<BLOCK>() {
+        let plain = |ok, byte: &u8| ok & (*byte >= b' ') & (*byte != 0x7f);
+        if !block.iter().fold(true, plain) {
+            break;
+        }
+        len += BLOCK;
+    }
+    let rest = bytes[len..].iter();
+    len + rest.take_while(|&&byte| is_text_byte(byte)).count()
+}
+
+/// How many of the first octets of `bytes` may stand in a token.
+pub(super) fn token_len(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .take_while(|&&byte| is_token_byte(byte))
+        .count()
+}
+
 /// Is `bytes` a `token`: not empty, and nothing but `tchar`?
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Are `left` and `right` the same field name for readers to whom letter case and the difference
+/// between `_` and `-` are nothing?
+pub(super) fn is_same(left: &[u8], right: &[u8]) -> bool {
+    let plain = |byte: &u8| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    left.iter().map(plain).eq(right.iter().map(plain))
 }
 
 /// `value` without the optional whitespace around it (RFC 9110 §5.6.3).
@@ -121,6 +157,19 @@ mod tests {
             assert_eq!(is_token_byte(byte), token, "{byte:#x}");
             let text = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
             assert_eq!(is_text_byte(byte), text, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn text_ends_at_the_first_other_octet() {
+        for len in 0..50 {
+            let text = "a\t\u{e4}~ ".repeat(10).into_bytes();
+            assert_eq!(text_len(&text[..len]), len);
+            for other in [0, b'\n', b'\r', 0x1f, 0x7f] {
+                let mut bytes = [b'x'; 50];
+                bytes[len] = other;
+                assert_eq!(text_len(&bytes), len, "{other:#x}");
+            }
         }
     }
 

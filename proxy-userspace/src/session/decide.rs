@@ -1,18 +1,23 @@
-//! What becomes of a request, before an origin is connected for it.
+//! What becomes of a connection and of each request, before an origin is connected for it.
+
+use std::sync::Arc;
 
 use super::{Session, Shared, host, record::Transaction, request::Request};
 use crate::{
     config::{Forwarded, HostCheck},
-    http::{self, Edits},
+    http::{self, Edits, RequestHead},
     observe::HostLabel,
+    policy::{Action, ConnectionFacts, RequestFacts, Rule, Source},
     reason::Reason,
-    upstream::Way,
+    upstream::{self, Way},
 };
 
 /// What becomes of a request.
-pub(super) enum Decision {
+pub(super) enum Decision<'s> {
     /// It goes to the origin.
-    Forward(Plan),
+    Forward(Plan<'s>),
+    /// It goes there unread, as does all that follows on its connection.
+    Tunnel(Way),
     /// It is answered here, and the connection ends.
     Answer {
         status: u16,
@@ -21,36 +26,69 @@ pub(super) enum Decision {
     },
 }
 
+/// What becomes of a connection, whatever it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its bytes decide.
+    Open,
+    /// It is relayed unread.
+    Tunnel,
+    /// A request on it gets an answer; what is no request is not relayed.
+    Refused,
+}
+
 /// How a request goes to its origin, and its response to the client.
-pub(super) struct Plan {
+pub(super) struct Plan<'s> {
     pub(super) way: Way,
+    rule: Option<&'s Rule>,
     request_lines: Vec<u8>,
     response_lines: Vec<u8>,
 }
 
-impl Plan {
+impl Plan<'_> {
     pub(super) fn request_edits(&self) -> Edits<'_> {
         Edits {
             append: &self.request_lines,
-            ..Edits::NONE
+            remove: self.rule.map_or(&[], |rule| &rule.request.remove),
         }
     }
 
     pub(super) fn response_edits(&self) -> Edits<'_> {
         Edits {
             append: &self.response_lines,
-            ..Edits::NONE
+            remove: self.rule.map_or(&[], |rule| &rule.response.remove),
         }
     }
 }
 
 impl Session {
-    pub(super) async fn decide(
+    /// What the rules say before any byte was read, and how the connection to the origin would
+    /// go for it.
+    pub(super) fn fate(&self) -> (Fate, Way) {
+        let policy = &self.shared.policy;
+        if policy.is_empty() {
+            return (Fate::Open, Way::default());
+        }
+        match policy.of_connection(&self.facts()) {
+            None => (Fate::Open, Way::default()),
+            Some(rule) => {
+                let fate = match rule.action {
+                    Action::Allow => Fate::Open,
+                    Action::Tunnel => Fate::Tunnel,
+                    Action::Deny { .. } | Action::Redirect { .. } => Fate::Refused,
+                };
+                (fate, self.way(rule))
+            }
+        }
+    }
+
+    /// What becomes of a request.
+    pub(super) async fn decide<'s>(
         &mut self,
-        shared: &Shared,
+        shared: &'s Shared,
         request: &Request,
         transaction: &mut Transaction,
-    ) -> Decision {
+    ) -> Decision<'s> {
         let Request { head, received, .. } = request;
         if shared.http.host_check != HostCheck::Off {
             let label = self.host_label(shared, head.host(received)).await;
@@ -67,15 +105,44 @@ impl Session {
                 };
             }
         }
-        Decision::Forward(self.plan(shared, Way::default(), head.minor))
-    }
-
-    fn plan(&self, shared: &Shared, way: Way, minor: u8) -> Plan {
         let mut plan = Plan {
-            way,
+            way: Way::default(),
+            rule: None,
             request_lines: Vec::new(),
             response_lines: Vec::new(),
         };
+        if !shared.policy.is_empty() {
+            let facts = self.facts();
+            let asked = request_facts(head, received);
+            if let Some(rule) = shared.policy.of_request(&facts, &asked) {
+                transaction.ruled_by(&rule.name, rule.log);
+                if let Some(answer) = refusal(rule, &facts, &asked) {
+                    return answer;
+                }
+                if matches!(rule.action, Action::Tunnel) {
+                    return Decision::Tunnel(self.way(rule));
+                }
+                plan.way = self.way(rule);
+                plan.request_lines.extend_from_slice(&rule.request.append);
+                plan.response_lines.extend_from_slice(&rule.response.append);
+                plan.rule = Some(rule);
+            }
+        }
+        if head.is_final_recipient() {
+            let mut bytes = Vec::new();
+            head.write_final_answer(received, &mut bytes);
+            return Decision::Answer {
+                status: 200,
+                reason: Reason::MaxForwards,
+                bytes,
+            };
+        }
+        self.announce(shared, head.minor, &mut plan);
+        Decision::Forward(plan)
+    }
+
+    /// Adds the lines by which we, or the client, are made known, if they are wanted.
+    fn announce(&self, shared: &Shared, minor: u8, plan: &mut Plan<'_>) {
         if shared.http.via {
             http::via_line(minor, &mut plan.request_lines);
             http::via_line(1, &mut plan.response_lines);
@@ -88,7 +155,28 @@ impl Session {
             }
             Forwarded::Forwarded => http::forwarded_line(client, &mut plan.request_lines),
         }
-        plan
+    }
+
+    /// How the connection to the origin goes by that rule.
+    fn way(&self, rule: &Rule) -> Way {
+        let address = rule.source.address(self.from.0.ip(), self.to.0.ip());
+        let source = match (rule.source, address) {
+            (Source::Client, _) => upstream::Source::Client,
+            (_, Some(address)) => upstream::Source::Address(address),
+            (_, None) => upstream::Source::Own,
+        };
+        Way {
+            source,
+            mark: rule.mark.unwrap_or(0),
+            tos: rule.tos,
+        }
+    }
+
+    const fn facts(&self) -> ConnectionFacts {
+        ConnectionFacts {
+            client: self.from,
+            origin: self.to,
+        }
     }
 
     /// How the request's Host goes with the address that was dialled. Waits for a resolver only
@@ -96,16 +184,14 @@ impl Session {
     async fn host_label(&self, shared: &Shared, host: Option<&str>) -> HostLabel {
         let name = match host::compare(host, self.to.0) {
             host::Named::Known(label) => return label,
+            host::Named::Name(_) if !shared.http.host_dns => return HostLabel::Unverified,
             host::Named::Name(name) => name.to_ascii_lowercase(),
         };
-        if !shared.http.host_dns {
-            return HostLabel::Unverified;
-        }
         let addresses = match shared.names.cached(&name) {
             Some(addresses) => addresses,
             None if self.is_strict(shared) => shared.names.resolve(&name).await,
             None => {
-                let names = std::sync::Arc::clone(&shared.names);
+                let names = Arc::clone(&shared.names);
                 tokio::task::spawn_local(async move { names.resolve(&name).await });
                 return HostLabel::Unverified;
             }
@@ -120,4 +206,31 @@ impl Session {
         shared.http.host_check == HostCheck::Strict
             && (clients.is_empty() || clients.iter().any(|prefix| prefix.contains(&client)))
     }
+}
+
+fn request_facts<'r>(head: &RequestHead, received: &'r [u8]) -> RequestFacts<'r> {
+    RequestFacts {
+        method: head.method(received),
+        host: head.host(received),
+        target: head.target_bytes(received),
+    }
+}
+
+/// The answer of a rule that does not let the request go on.
+fn refusal<'s>(
+    rule: &Rule,
+    connection: &ConnectionFacts,
+    request: &RequestFacts<'_>,
+) -> Option<Decision<'s>> {
+    let mut bytes = Vec::new();
+    let status = rule.answer(connection, request, &mut bytes)?;
+    let reason = match rule.action {
+        Action::Redirect { .. } => Reason::Redirected,
+        _ => Reason::Denied,
+    };
+    Some(Decision::Answer {
+        status,
+        reason,
+        bytes,
+    })
 }

@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{Shared, buffer::Meter, leg::Leg, record::Transaction};
+use super::{
+    Shared,
+    buffer::Meter,
+    leg::{LINGER, Leg},
+    record::Transaction,
+};
 use crate::{http, listener::Accepted, reason::Reason};
 
 /// How long a client that is to be told why may take to send its request. An answer that comes
@@ -36,5 +41,5 @@ pub async fn decline(accepted: Accepted, shared: Arc<Shared>, reason: Reason) {
         transaction.bytes_out = answer.len() as u64;
     }
     transaction.end(&shared, reason);
-    leg.finish().await;
+    leg.finish(LINGER).await;
 }

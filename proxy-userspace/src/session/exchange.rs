@@ -17,14 +17,17 @@ use crate::{
     http::ResponseHead,
     observe::{Asymmetry, Stats},
     reason::Reason,
+    upstream::Way,
 };
 
 /// What follows an exchange.
 pub(super) enum After {
     /// Another request may come.
     NextRequest,
-    /// Nothing: FIN.
+    /// Nothing: FIN. The client may still be sending, and is listened to until it has the answer.
     Close,
+    /// Nothing: FIN. The client has used up its time.
+    Leave,
     /// Nothing: RST, on each leg that is not dead already.
     Reset(Dead),
     /// Something that is not HTTP, both ways.
@@ -125,6 +128,7 @@ impl Session {
         transaction.describe(&request.head, &request.received);
         let plan = match self.decide(&shared, &request, &mut transaction).await {
             Decision::Forward(plan) => plan,
+            Decision::Tunnel(way) => return self.tunnel_request(&request, way, transaction).await,
             Decision::Answer {
                 status,
                 reason,
@@ -163,6 +167,23 @@ impl Session {
                 .conclude(outcome, &request, &progress, transaction)
                 .await;
         }
+    }
+
+    /// A rule wants the request, and what follows on its connection, relayed unread.
+    async fn tunnel_request(
+        &mut self,
+        request: &Request,
+        way: Way,
+        mut transaction: Transaction,
+    ) -> After {
+        if let Err(error) = self.connect(way).await {
+            return self.without_origin(request, &error, transaction).await;
+        }
+        transaction.spoofed = self.origin.as_ref().map(|origin| origin.spoofed);
+        // The tunnel counts all that it sends.
+        transaction.bytes_in = 0;
+        request.give_back(&mut self.client.buffer);
+        After::Tunnel(Box::new(transaction), Reason::Tunnel)
     }
 
     /// Counts a request on the origin's connection; true for its first.
@@ -244,14 +265,18 @@ impl Session {
             // It must not take what it has for a whole message.
             origin.leg.reset_on_close();
         }
-        After::Close
+        if status == 408 {
+            After::Leave
+        } else {
+            After::Close
+        }
     }
 
     /// Both directions at once: a response may come before the request's body is through.
     async fn relay(
         &mut self,
         request: &Request,
-        plan: &Plan,
+        plan: &Plan<'_>,
         first: bool,
         progress: &Progress<'_>,
     ) -> Outcome {

@@ -22,10 +22,11 @@ pub(super) const BODY_READ: usize = 64 * 1024;
 /// How long a closing connection waits for the other side to do anything: to send more, which is
 /// read and dropped, or to close as well. A close with unread bytes would be a reset, and could
 /// destroy the answer on its way (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
-/// How long it waits in total for a client that goes on sending.
-const LINGER_TOTAL: Duration = Duration::from_secs(30);
+/// How long it waits in total for a client that goes on sending, such as one whose upload was
+/// answered early.
+pub(super) const LINGER_TOTAL: Duration = Duration::from_secs(30);
 
 /// How long a reset waits for the bytes before it to be taken, and then acknowledged.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
@@ -67,12 +68,13 @@ impl Leg {
         timeout(LINGER, write_all(&self.stream, bytes)).await?
     }
 
-    /// Ends the stream in an orderly way: FIN, then whatever still comes is read and dropped.
-    pub(super) async fn finish(mut self) {
+    /// Ends the stream in an orderly way: FIN, then whatever still comes is read and dropped, for
+    /// so long in total.
+    pub(super) async fn finish(mut self, total: Duration) {
         if end(&self.stream).is_err() {
             return;
         }
-        let deadline = Instant::now() + LINGER_TOTAL;
+        let deadline = Instant::now() + total;
         loop {
             self.buffer.clear();
             let more = timeout_at(deadline.min(Instant::now() + LINGER), self.fill()).await;

@@ -22,15 +22,16 @@ mod shared;
 mod tunnel;
 mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use self::{clients::Clients, decline::decline, shared::Shared, watch::Patience};
 
 use self::{
     buffer::Meter,
     connect::{Connecting, Unconnected},
+    decide::Fate,
     exchange::{After, Dead},
-    leg::{Leg, Origin},
+    leg::{LINGER, LINGER_TOTAL, Leg, Origin},
     next::Next,
     record::Transaction,
 };
@@ -61,6 +62,8 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         to: accepted.origin,
         origin: None,
         connecting: None,
+        fate: Fate::Open,
+        quiet_way: Way::default(),
         client_done: false,
         meter,
         shared,
@@ -75,6 +78,10 @@ struct Session {
     origin: Option<Origin>,
     /// On the way to an origin, for a client that has said nothing yet.
     connecting: Option<Connecting>,
+    /// What the rules say of the connection as such.
+    fate: Fate,
+    /// How its origin is connected as long as its client has not asked for anything.
+    quiet_way: Way,
     /// The client has half-closed: no request comes after those that are in the buffer.
     client_done: bool,
     meter: Meter,
@@ -83,32 +90,53 @@ struct Session {
 
 impl Session {
     async fn run(mut self) {
+        (self.fate, self.quiet_way) = self.fate();
+        if self.fate == Fate::Tunnel {
+            return Box::pin(self.tunnel_from_start()).await;
+        }
         let mut first = true;
         loop {
             let after = match self.next_request(first).await {
                 Next::Request(request) => self.exchange(request).await,
-                Next::NotHttp if self.shared.http.not_http == Unknown::Reject => {
-                    return self.refuse(NOT_HTTP).await;
-                }
-                Next::Http2 if self.shared.http.http2_preface == Unknown::Reject => {
-                    return self.refuse(HTTP2).await;
-                }
-                Next::NotHttp | Next::Http2 | Next::OriginFirst => {
-                    return self.tunnel_from_start().await;
-                }
-                Next::Unsolicited => return self.pass_unsolicited().await,
-                Next::Refused(refusal) => return self.refuse(refusal).await,
-                Next::NoOrigin(error) => return self.part_without_origin(&error).await,
-                Next::Idle(reason) => return self.part(reason).await,
+                other => return Box::pin(self.last(other)).await,
             };
             match after {
                 After::NextRequest => first = false,
-                After::Close => return self.close().await,
-                After::Reset(dead) => return self.reset(dead).await,
-                After::Tunnel(transaction, reason) => {
-                    return self.tunnel(*transaction, reason).await;
-                }
+                other => return Box::pin(self.end(other)).await,
             }
+        }
+    }
+
+    /// What is not the next request is the last thing on its connection.
+    ///
+    /// It and [`end`](Self::end) are boxed: what they need is as much as an idle connection
+    /// would otherwise hold all the time.
+    async fn last(self, next: Next) {
+        match next {
+            Next::Request(_) => {}
+            Next::NotHttp if self.shared.http.not_http == Unknown::Reject => {
+                self.refuse(NOT_HTTP).await;
+            }
+            Next::Http2 if self.shared.http.http2_preface == Unknown::Reject => {
+                self.refuse(HTTP2).await;
+            }
+            Next::NotHttp | Next::Http2 if self.fate == Fate::Refused => self.denied().await,
+            Next::NotHttp | Next::Http2 | Next::OriginFirst => self.tunnel_from_start().await,
+            Next::Unsolicited => self.pass_unsolicited().await,
+            Next::Refused(refusal) => self.refuse(refusal).await,
+            Next::NoOrigin(error) => self.part_without_origin(&error).await,
+            Next::Idle(reason) => self.part(reason).await,
+        }
+    }
+
+    /// The connection ends behind an exchange, or becomes something else.
+    async fn end(self, after: After) {
+        match after {
+            After::NextRequest => {}
+            After::Close => self.close(LINGER_TOTAL).await,
+            After::Leave => self.close(LINGER).await,
+            After::Reset(dead) => self.reset(dead).await,
+            After::Tunnel(transaction, reason) => self.tunnel(*transaction, reason).await,
         }
     }
 
@@ -122,7 +150,7 @@ impl Session {
             }
             transaction.end(&self.shared, reason);
         }
-        self.close().await;
+        self.close(LINGER).await;
     }
 
     /// The origin of a client that has said nothing cannot be connected: to a client that waits
@@ -130,6 +158,12 @@ impl Session {
     async fn part_without_origin(self, error: &Unconnected) {
         self.transaction().end(&self.shared, error.reason());
         self.reset(Dead::Origin).await;
+    }
+
+    /// A rule refuses the connection, and what came on it is no request that could be answered.
+    async fn denied(self) {
+        self.transaction().end(&self.shared, Reason::Denied);
+        self.reset(Dead::Neither).await;
     }
 
     /// A request that must not reach the origin.
@@ -145,7 +179,7 @@ impl Session {
         self.answer(refusal.status, refusal.reason, body, &mut transaction)
             .await;
         transaction.end(&self.shared, refusal.reason);
-        self.close().await;
+        self.close(LINGER_TOTAL).await;
     }
 
     /// Writes an answer of our own.
@@ -174,10 +208,11 @@ impl Session {
         }
     }
 
-    /// Ends both connections in an orderly way. The origin need not wait for the client's FIN.
-    async fn close(self) {
+    /// Ends both connections in an orderly way, which the client may delay for so long. The
+    /// origin need not wait for the client's FIN.
+    async fn close(self, patience: Duration) {
         drop((self.origin, self.connecting));
-        self.client.finish().await;
+        self.client.finish(patience).await;
     }
 
     /// Passes a reset on: whoever sent it, or would have without us, the other side sees one,
@@ -194,11 +229,6 @@ impl Session {
                 self.client.reset_on_close();
             }
         }
-    }
-
-    /// How a connection goes whose client has not asked for anything yet.
-    fn quiet_way(&self) -> Way {
-        Way::default()
     }
 
     fn transaction(&self) -> Transaction {

@@ -6,7 +6,8 @@ use bytes::Buf as _;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    OUT_OF_MEMORY, Session, Shared, connect::Unconnected, leg::HEAD_READ, request::Request,
+    OUT_OF_MEMORY, Session, Shared, connect::Unconnected, decide::Fate, leg::HEAD_READ,
+    request::Request,
 };
 use crate::{
     config::Unknown,
@@ -97,7 +98,7 @@ impl Session {
                 }
                 Woken::Silence => {
                     self.shared.stats.asymmetry(Asymmetry::SilentClient);
-                    self.begin_to_connect(self.quiet_way());
+                    self.begin_to_connect(self.quiet_way);
                 }
                 Woken::Connected(Ok(())) => {}
                 Woken::Connected(Err(error)) => return Next::NoOrigin(error),
@@ -214,7 +215,8 @@ impl Session {
     /// For how long a client may say nothing before its origin is asked.
     fn silence(&self) -> Option<Duration> {
         let http = &self.shared.http;
-        (http.not_http == Unknown::Tunnel && !http.silence.is_zero()).then_some(http.silence)
+        let may_tunnel = http.not_http == Unknown::Tunnel && self.fate == Fate::Open;
+        (may_tunnel && !http.silence.is_zero()).then_some(http.silence)
     }
 
     /// When the client will have been silent, or slow, for too long.

@@ -1,9 +1,6 @@
 //! What an exchange leaves behind: a line in the access log and the counters.
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -31,7 +28,7 @@ pub(super) struct Transaction {
     pub(super) head_out: u64,
     host_check: Option<HostLabel>,
     sni: Option<Box<str>>,
-    rule: Option<Arc<str>>,
+    rule: Option<Box<str>>,
     content_type: Option<Vec<u8>>,
     is_silent: bool,
 }
@@ -68,8 +65,8 @@ impl Transaction {
     }
 
     /// A rule has decided; `logged` if it leaves a line.
-    pub(super) fn ruled_by(&mut self, rule: &Arc<str>, logged: bool) {
-        self.rule = Some(Arc::clone(rule));
+    pub(super) fn ruled_by(&mut self, rule: &str, logged: bool) {
+        self.rule = Some(rule.into());
         self.is_silent = !logged;
     }
 

@@ -41,6 +41,14 @@ impl Request {
         }
     }
 
+    /// Puts it back before what is in the client's buffer, as it came.
+    pub(super) fn give_back(&self, buffer: &mut Buffer) {
+        let body = self.body.as_deref().unwrap_or_default();
+        let all = [&self.received[..], body, &buffer[..]].concat();
+        buffer.clear();
+        buffer.extend_from_slice(&all);
+    }
+
     /// May it be sent once more, if nothing was heard of its answer (RFC 9112 §9.3.1)?
     pub(super) fn is_replayable(&self) -> bool {
         let method = self.head.method(&self.received);

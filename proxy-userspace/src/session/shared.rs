@@ -10,6 +10,7 @@ use crate::{
     config,
     http::HeadLimits,
     observe::{AccessLog, Stats},
+    policy::Policy,
     upstream::{Names, Upstream},
 };
 
@@ -39,6 +40,8 @@ pub struct Shared {
     pub patience: Patience,
     /// What is done to HTTP, and to what is not.
     pub http: config::Http,
+    /// The rules.
+    pub policy: Arc<Policy>,
     /// The way to origins.
     pub upstream: Upstream,
     /// The resolver, for `http.host_dns`.

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Session,
     exchange::Dead,
+    leg::LINGER,
     record::Transaction,
     relay::{Broken, Path},
     watch::{Patience, Watch},
@@ -23,7 +24,7 @@ impl Session {
     /// The connection did not begin with HTTP: the origin gets the same bytes.
     pub(super) async fn tunnel_from_start(mut self) {
         let mut transaction = self.transaction();
-        if let Err(error) = self.connect(self.quiet_way()).await {
+        if let Err(error) = self.connect(self.quiet_way).await {
             // No answer that the client's protocol would understand: a reset.
             transaction.end(&self.shared, error.reason());
             return self.reset(Dead::Origin).await;
@@ -114,7 +115,7 @@ impl Session {
         transaction.bytes_out = bytes_out.get();
         transaction.end(&self.shared, Reason::OriginClosed);
         if ended {
-            self.close().await;
+            self.close(LINGER).await;
         } else {
             self.reset(Dead::Neither).await;
         }

@@ -6,7 +6,7 @@ mod numbers;
 mod words;
 
 pub(super) use names::{access, boolean, families, file, interfaces, level, on_failure};
-pub(super) use numbers::{count, duration, mark, number, port_range, ports, size, table};
+pub(super) use numbers::{count, duration, mark, number, port_range, ports, size, table, within};
 pub(super) use words::{prefixes, word};
 
 use toml::de::{DeArray, DeValue};
@@ -14,26 +14,26 @@ use toml::de::{DeArray, DeValue};
 use super::document::{Fault, Value, kind};
 
 /// A fault for the whole of `value`.
-fn fault(value: &Value<'_>, message: impl Into<String>) -> Fault {
+pub(super) fn fault(value: &Value<'_>, message: impl Into<String>) -> Fault {
     Fault::new(value.span(), message)
 }
 
 /// A fault for a value of the wrong type; `expected` is a noun with its article.
-fn mistyped(value: &Value<'_>, expected: &str) -> Fault {
+pub(super) fn mistyped(value: &Value<'_>, expected: &str) -> Fault {
     fault(
         value,
         format!("expected {expected}, found {}", kind(value.get_ref())),
     )
 }
 
-fn string<'v>(value: &'v Value<'_>, expected: &str) -> Result<&'v str, Fault> {
+pub(super) fn string<'v>(value: &'v Value<'_>, expected: &str) -> Result<&'v str, Fault> {
     value
         .get_ref()
         .as_str()
         .ok_or_else(|| mistyped(value, expected))
 }
 
-fn list<'v, 'i>(value: &'v Value<'i>, expected: &str) -> Result<&'v DeArray<'i>, Fault> {
+pub(super) fn list<'v, 'i>(value: &'v Value<'i>, expected: &str) -> Result<&'v DeArray<'i>, Fault> {
     value
         .get_ref()
         .as_array()
@@ -49,7 +49,7 @@ fn integer(value: &Value<'_>, expected: &str) -> Result<i128, Fault> {
 }
 
 /// A TOML basic string. `Debug` of a `str` will not do: its escapes are Rust's.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 

@@ -218,7 +218,10 @@ pub(in crate::config) mod table {
 }
 
 /// An integer between `bounds`, with which the message tells what would be right.
-fn within<T>(value: &Value<'_>, bounds: &RangeInclusive<T>) -> Result<T, Fault>
+pub(in crate::config) fn within<T>(
+    value: &Value<'_>,
+    bounds: &RangeInclusive<T>,
+) -> Result<T, Fault>
 where
     T: TryFrom<i128> + PartialOrd + fmt::Display,
 {

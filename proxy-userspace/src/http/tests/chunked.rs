@@ -96,6 +96,7 @@ fn malformed_bodies() {
             E::TrailerField,
         ),
         (b"0\r\nHost: a\r\n\r\n", E::TrailerField),
+        (b"0\r\ncontent_length: 5\r\n\r\n", E::TrailerField),
         (trailer.as_bytes(), E::TrailersTooLong),
     ];
     for (body, error) in cases {

@@ -1,7 +1,10 @@
 //! Tests that need more than one part of the room.
 
+mod answering;
 mod chunked;
 mod forwarding;
+mod matrix;
+mod max_forwards;
 mod requests;
 mod responses;
 mod smuggling;

@@ -120,13 +120,22 @@ fn host_section_3_2() {
             assert_eq!(with(&line, &format!("Host: {bad}\r\n")), Err(400), "{bad}");
         }
     }
-    // Section 3.2.2: the target's authority counts, so Host must not say anything else.
+    // Section 3.2.2: the target's authority counts.
     assert_eq!(
         with("GET http://a/ HTTP/1.1", "Host: A:80\r\n"),
         host("A:80")
     );
-    assert_eq!(with("GET http://a/ HTTP/1.1", "Host: b\r\n"), Err(400));
+    assert_eq!(
+        with("GET http://a:81/ HTTP/1.1", "Host: b\r\n"),
+        host("a:81")
+    );
+    assert_eq!(with("GET http://a/ HTTP/1.0", "Host:\r\n"), host("a"));
     assert_eq!(with("GET http://a/ HTTP/1.1", ""), Err(400));
+    assert_eq!(with("GET http://a/ HTTP/1.1", "Host: b c\r\n"), Err(400));
+    assert_eq!(
+        with("GET http://a/ HTTP/1.1", "Host: b\r\nHost: a\r\n"),
+        Err(400)
+    );
     assert_eq!(with("GET http://a/ HTTP/1.0", ""), host("a"));
     assert_eq!(
         with("CONNECT a:443 HTTP/1.1", "Host: a:443\r\n"),

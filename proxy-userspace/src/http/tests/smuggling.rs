@@ -70,6 +70,11 @@ const FIELDS: &[&str] = &[
     "Content-Length: 4294967296000000000000\r\n",
     "Content-Length : 5\r\n",
     "Content-Length: 5\r\n 0\r\n",
+    // The same name for a reader to whom `_` is `-`
+    "Transfer_Encoding: chunked\r\n",
+    "Content-Length: 5\r\nTRANSFER_ENCODING: chunked\r\n",
+    "Content_Length: 5\r\n",
+    "Content-Length: 6\r\ncontent_length: 5\r\n",
     // Taken away on the way
     "Content-Length: 5\r\nConnection: content-length\r\n",
     "Connection: close, Content-Length\r\nContent-Length: 5\r\n",
@@ -90,6 +95,24 @@ fn none_is_forwarded_to_the_client() {
         let verdict = response(format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), GET);
         assert!(verdict.is_err(), "{fields:?}: {verdict:?}");
         assert_eq!(verdict.unwrap_err().status, 502, "{fields:?}");
+    }
+}
+
+/// What `Integer` of Ruby and `strtol` with base 0 read in octal.
+#[test]
+fn lengths_are_the_same_in_octal() {
+    for (length, same) in [
+        ("0", true),
+        ("00", true),
+        ("007", true),
+        ("10", true),
+        ("07", true),
+        ("010", false),
+        ("08", false),
+        ("0000000012", false),
+    ] {
+        let verdict = request(get(&format!("Content-Length: {length}\r\n")));
+        assert_eq!(verdict.is_ok(), same, "{length}: {verdict:?}");
     }
 }
 

@@ -167,6 +167,8 @@ fn request_head() -> impl Strategy<Value = Vec<u8>> {
         "GET / HTTP/1.1\r\nHost: a\r\n",
         "POST /x?y HTTP/1.1\r\nhost:a:80\r\n",
         "HEAD http://a/ HTTP/1.1\r\nHost: a\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: b\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 9\r\n",
         "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n",
         "GET / HTTP/1.0\r\n",
         "GET / HTTP/1.3\r\nHost: a\r\n",
@@ -268,7 +270,8 @@ proptest! {
         let again = parse_request(&out, &LIMITS).unwrap().unwrap();
         prop_assert_eq!(again.len, out.len());
         prop_assert_eq!(request_facts(&again, &out), request_facts(&parsed, &head));
-        prop_assert!(again.is_verbatim(&Edits::NONE), "{:?}", String::from_utf8_lossy(&out));
+        let counts = again.method(&out) == "OPTIONS" && again.field(&out, "max-forwards").is_some();
+        prop_assert!(counts || again.is_verbatim(&Edits::NONE), "{:?}", String::from_utf8_lossy(&out));
 
         let mut headers = [EMPTY_HEADER; 100];
         let mut theirs = httparse::Request::new(&mut headers);

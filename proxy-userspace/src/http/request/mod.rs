@@ -1,26 +1,25 @@
 //! Request heads: how a request is framed, and what is forwarded of its head.
 
+mod read;
+
 use std::borrow::Cow;
 
 use bytes::BufMut;
 
-use crate::{
-    http::{
-        authority::is_valid_host,
-        body::BodyDecoder,
-        chunked::ChunkedDecoder,
-        edits::Edits,
-        field::{self, Field, FieldTable},
-        framing::{Coding, FramingFields},
-        hop::{Hop, Options},
-        refusal::{HeadLimits, Refusal},
-        response::RequestContext,
-        rewrite::Rewrite,
-        scan::{Flaw, HeadScanner, Layout},
-        syntax::{Span, elements},
-        target::{MethodKind, RequestLine, same_authority},
-    },
-    reason::Reason,
+use self::read::{read_fields, refusal};
+use crate::http::{
+    body::BodyDecoder,
+    chunked::ChunkedDecoder,
+    edits::Edits,
+    field::{self, FieldTable},
+    hop::{Hop, Options},
+    max_forwards,
+    refusal::{HeadLimits, Refusal},
+    response::RequestContext,
+    rewrite::Rewrite,
+    scan::{HeadScanner, Layout},
+    syntax::Span,
+    target::{MethodKind, RequestLine},
 };
 
 /// How long a request's body is (RFC 9112 §6.3).
@@ -56,7 +55,13 @@ pub struct RequestHead {
     pub expects_continue: bool,
     layout: Layout,
     line: RequestLine,
+    /// What the origin is told: Host, or the target's authority if that differs or is all there
+    /// is.
     host: Option<Span>,
+    /// Host names another than the target (RFC 9112 §3.2.2).
+    other_host: bool,
+    /// Of a TRACE or OPTIONS.
+    max_forwards: Option<u64>,
     hop: Hop,
 }
 
@@ -112,11 +117,34 @@ impl RequestHead {
         self.line.target.of(buf)
     }
 
-    /// Host, or the authority in the target if there is no Host (HTTP/1.0). May be empty.
+    /// The host that the request is for, as the origin is told: Host, or the authority in the
+    /// target if it differs (RFC 9112 §3.2.2) or there is no Host (HTTP/1.0). May be empty.
     #[must_use]
     pub fn host<'b>(&self, buf: &'b [u8]) -> Option<&'b str> {
-        let span = self.host.or(self.line.authority)?;
-        std::str::from_utf8(span.of(buf)).ok()
+        std::str::from_utf8(self.host?.of(buf)).ok()
+    }
+
+    /// Is the request to be answered by us, instead of being forwarded: a TRACE or OPTIONS whose
+    /// Max-Forwards is 0 (RFC 9110 §7.6.2)?
+    #[must_use]
+    pub const fn is_final_recipient(&self) -> bool {
+        matches!(self.max_forwards, Some(0))
+    }
+
+    /// Writes the answer that a final recipient owes to a TRACE or OPTIONS; it closes the
+    /// connection. See [`is_final_recipient`](Self::is_final_recipient).
+    ///
+    /// TRACE gets its own head back, without what is likely to be secret (RFC 9110 §9.3.8);
+    /// OPTIONS a response without content.
+    pub fn write_final_answer(&self, buf: &[u8], out: &mut impl BufMut) {
+        let mut table = FieldTable::new();
+        let line = buf.get(..self.layout.fields()).unwrap_or_default();
+        match table.split(buf, &self.layout) {
+            Some(fields) if self.line.method.of(buf) == b"TRACE" => {
+                max_forwards::write_trace(buf, line, fields, out);
+            }
+            _ => max_forwards::write_options(out),
+        }
     }
 
     /// What the response's parser has to know of this request.
@@ -154,11 +182,17 @@ impl RequestHead {
     /// Can the first [`len`](Self::len) bytes be forwarded as they are?
     #[must_use]
     pub fn is_verbatim(&self, edits: &Edits<'_>) -> bool {
-        self.line.minor <= 1 && edits.is_none() && self.hop.is_verbatim(self.own())
+        self.line.minor <= 1
+            && edits.is_none()
+            && !self.other_host
+            && self.max_forwards.is_none()
+            && self.hop.is_verbatim(self.own())
     }
 
     /// Writes the head as it is forwarded: as it came, but for connection-level fields
-    /// (RFC 9110 §7.6.1), a minor version that is not ours (RFC 9110 §2.5), and `edits`.
+    /// (RFC 9110 §7.6.1), a minor version that is not ours (RFC 9110 §2.5), a Host that the
+    /// target contradicts (RFC 9112 §3.2.2), the Max-Forwards of a TRACE or OPTIONS, which is one
+    /// less (RFC 9110 §7.6.2), and `edits`.
     pub fn write_forwarded(&self, buf: &[u8], edits: &Edits<'_>, out: &mut impl BufMut) {
         let mut table = FieldTable::new();
         let fields = (!self.is_verbatim(edits))
@@ -174,7 +208,15 @@ impl RequestHead {
             out.put_slice(&buf[..self.line.version.start]);
             out.put_slice(b"HTTP/1.1\r\n");
         }
-        Rewrite::new(self.own(), edits).write(buf, &fields, out);
+        let rewrite = Rewrite {
+            host: self
+                .host
+                .filter(|_| self.other_host)
+                .map(|host| host.of(buf)),
+            max_forwards: self.max_forwards.map(|left| left.saturating_sub(1)),
+            ..Rewrite::new(&self.hop, self.own(), edits)
+        };
+        rewrite.write(buf, &fields, out);
     }
 
     /// Our own Connection.
@@ -183,123 +225,5 @@ impl RequestHead {
             upgrade: self.upgrade,
             ..self.hop.options()
         }
-    }
-}
-
-/// What the fields say, in one pass.
-fn read_fields(buf: &[u8], layout: Layout, line: RequestLine) -> Result<RequestHead, Refusal> {
-    let bad = Refusal::bad_request;
-    let minor = line.minor.min(1);
-    let mut table = FieldTable::new();
-    let fields = table
-        .split(buf, &layout)
-        .ok_or(bad("fields can be read in two ways"))?;
-    let (mut framing, mut hop) = (FramingFields::default(), Hop::default());
-    let (mut host, mut expects_continue) = (None, false);
-    for field in fields {
-        framing.note(&field, field.line.of(buf)).map_err(bad)?;
-        hop.note(&field).map_err(bad)?;
-        if field.is("host") {
-            if host.replace(read_host(&field, buf)?).is_some() {
-                return Err(bad("more than one Host"));
-            }
-        } else if field.is("expect") {
-            let is_continue = |element: &[u8]| element.eq_ignore_ascii_case(b"100-continue");
-            expects_continue |= minor > 0 && elements(field.value).any(is_continue);
-        } else if Hop::names(&field, "transfer-encoding") {
-            return Err(bad("Connection names Transfer-Encoding"));
-        }
-    }
-    framing.check(minor).map_err(bad)?;
-    check_host(buf, &line, host, minor)?;
-    let framing = request_framing(&framing)?;
-    if line.kind == MethodKind::Connect && framing != RequestFraming::None {
-        // RFC 9110 §9.3.6: no content; an origin might take it for the tunnel's first bytes.
-        return Err(bad("CONNECT with a body"));
-    }
-    Ok(RequestHead {
-        len: layout.len,
-        kind: line.kind,
-        minor,
-        framing,
-        persistent: hop.persistent(minor),
-        // RFC 9110 §7.8: to be ignored in HTTP/1.0.
-        upgrade: minor > 0 && hop.upgrade(),
-        expects_continue,
-        layout,
-        line,
-        host,
-        hop,
-    })
-}
-
-fn read_host(field: &Field<'_>, buf: &[u8]) -> Result<Span, Refusal> {
-    if is_valid_host(field.value) {
-        Ok(field.value_span(buf))
-    } else {
-        Err(Refusal::bad_request("malformed Host"))
-    }
-}
-
-/// RFC 9112 §3.2 and §3.2.2.
-fn check_host(
-    buf: &[u8],
-    line: &RequestLine,
-    host: Option<Span>,
-    minor: u8,
-) -> Result<(), Refusal> {
-    match (host, line.authority) {
-        (None, _) if minor > 0 => Err(Refusal::bad_request("HTTP/1.1 without Host")),
-        (Some(host), Some(authority))
-            if !same_authority(line, authority.of(buf), host.of(buf), buf) =>
-        {
-            Err(Refusal::bad_request(
-                "Host differs from the target's authority",
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// RFC 9112 §6.3, items 3 to 7.
-fn request_framing(fields: &FramingFields) -> Result<RequestFraming, Refusal> {
-    match (fields.coding, fields.length) {
-        (Some(Coding::Chunked), _) => Ok(RequestFraming::Chunked),
-        (Some(Coding::OthersThenChunked), _) => {
-            let detail = "transfer coding other than chunked";
-            Err(Refusal {
-                status: 501,
-                reason: Reason::UnknownCoding,
-                detail,
-            })
-        }
-        // Item 4 makes it a 400, where §6.1 has 501 for codings that are not understood: the end
-        // of this request cannot be known by any reader.
-        (Some(Coding::Others), _) => {
-            Err(Refusal::bad_request("last transfer coding is not chunked"))
-        }
-        (None, Some(length)) => Ok(RequestFraming::Length(length)),
-        (None, None) => Ok(RequestFraming::None),
-    }
-}
-
-fn refusal(flaw: Flaw) -> Refusal {
-    match flaw {
-        Flaw::Malformed(detail) => Refusal::bad_request(detail),
-        Flaw::LineTooLong => Refusal {
-            status: 414,
-            reason: Reason::TargetTooLong,
-            detail: "request line longer than a head may be",
-        },
-        Flaw::HeadTooLong => Refusal {
-            status: 431,
-            reason: Reason::HeadTooLarge,
-            detail: "head longer than a head may be",
-        },
-        Flaw::TooManyFields => Refusal {
-            status: 431,
-            reason: Reason::HeadTooLarge,
-            detail: "too many fields",
-        },
     }
 }
