@@ -75,9 +75,9 @@ fn a_client_that_takes_nothing() {
 /// waits for its answer.
 #[test]
 fn silence_is_blamed_on_whose_turn_it_is() {
-    let while_ = Duration::from_millis(1500);
-    let hasty_origin = Stage::with("[limits]\norigin_timeout = \"500ms\"\n");
-    let hasty_client = Stage::with("[limits]\nclient_timeout = \"500ms\"\n");
+    let while_ = Duration::from_millis(1000);
+    let hasty_origin = Stage::with("[limits]\norigin_timeout = \"300ms\"\n");
+    let hasty_client = Stage::with("[limits]\nclient_timeout = \"300ms\"\n");
     for family in Family::BOTH {
         let (mut client, mut origin) = hasty_origin.begin(family, format!("{POST}hello"));
         origin.expect(format!("{POST}hello"));
@@ -99,15 +99,15 @@ fn silence_is_blamed_on_whose_turn_it_is() {
 #[test]
 fn who_moves_at_all_is_waited_for() {
     let stage = Stage::with(SHORT);
-    let octets = Pattern::bytes(40);
+    let octets = Pattern::bytes(20);
     for family in Family::BOTH {
-        let head = "POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: 40\r\n\r\n";
+        let head = "POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: 20\r\n\r\n";
         let (mut client, mut origin) = stage.begin(family, head);
         origin.expect(head);
         trickle(&mut client, &octets);
         origin.expect(&octets);
         origin
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n")
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
             .unwrap();
         client.head();
         trickle(&mut origin, &octets);
@@ -231,7 +231,7 @@ fn told(client: &mut Connection, status: u16, reason: &str) {
     assert!(told, "{}", body.escape_ascii());
 }
 
-/// An octet at a time, two seconds for forty.
+/// An octet at a time, a second for twenty.
 fn trickle(connection: &mut Connection, octets: &[u8]) {
     for octet in octets {
         connection.send([*octet]).unwrap();
