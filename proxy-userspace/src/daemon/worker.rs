@@ -88,7 +88,7 @@ fn run(assignment: Assignment) -> io::Result<()> {
         beat,
         shared,
     } = assignment;
-    local.block_on(&runtime, async move {
+    let result = local.block_on(&runtime, async move {
         let pulse = tokio::task::spawn_local(async move {
             let mut ticks = interval(beat);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,7 +119,10 @@ fn run(assignment: Assignment) -> io::Result<()> {
         }
         pulse.abort();
         Ok(())
-    })
+    });
+    // A resolver that has not answered yet is not waited for.
+    runtime.shutdown_background();
+    result
 }
 
 struct Acceptor {
