@@ -206,6 +206,21 @@ fn answers_that_are_no_http_are_relayed_to_the_close() {
     }
 }
 
+/// Nothing of ours gets into what is not ours to frame.
+#[test]
+fn an_answer_that_is_no_http_and_stops_is_cut_off() {
+    let stage = Stage::with("[limits]\norigin_timeout = \"500ms\"\n");
+    for family in Family::BOTH {
+        let (mut client, mut origin) = stage.begin(family, GET);
+        origin.expect(GET);
+        origin.send("ICY 200 OK\r\n\r\nstream").unwrap();
+        client.expect("ICY 200 OK\r\n\r\nstream");
+        let (rest, end) = client.rest().unwrap();
+        assert_eq!((&rest[..], end), (&b""[..], End::Reset));
+    }
+    assert_eq!(stage.weir.outcomes("origin-stalled"), 2);
+}
+
 /// On a connection that has had answers, the same is a sign of being out of step.
 #[test]
 fn later_answers_that_are_no_http_are_refused() {

@@ -70,8 +70,9 @@ pub(super) struct Progress<'s> {
     pub(super) heard: Cell<bool>,
     /// There was an interim response.
     pub(super) interim: Cell<bool>,
-    /// In the middle of an interim response's head.
-    pub(super) within_interim: Cell<bool>,
+    /// In the middle of an interim response's head, or of what is no HTTP: an answer of ours would
+    /// be read as a part of it.
+    pub(super) unfinished: Cell<bool>,
     pub(super) client_done: Cell<bool>,
 }
 
@@ -90,7 +91,7 @@ impl<'s> Progress<'s> {
             sent: tokio::sync::Notify::new(),
             heard: Cell::default(),
             interim: Cell::default(),
-            within_interim: Cell::default(),
+            unfinished: Cell::default(),
             client_done: Cell::default(),
         }
     }
@@ -105,7 +106,7 @@ impl<'s> Progress<'s> {
 
     /// May the client still be given an answer of ours?
     fn can_answer(&self) -> bool {
-        self.status.get().is_none() && !self.within_interim.get()
+        self.status.get().is_none() && !self.unfinished.get()
     }
 }
 

@@ -53,6 +53,7 @@ async fn receive(
     progress: &Progress<'_>,
 ) -> Result<Outcome, Outcome> {
     if expected.first && is_raw(buffer, path, progress).await? {
+        progress.unfinished.set(true);
         return raw(buffer, path).await;
     }
     let head = loop {
@@ -157,9 +158,9 @@ async fn interim(
     if expected.request.minor > 0 {
         let mut bytes = Vec::with_capacity(head.len);
         head.write_forwarded(buffer, true, &Edits::NONE, &mut bytes);
-        progress.within_interim.set(true);
+        progress.unfinished.set(true);
         path.write(&bytes, &[]).await.map_err(outcome)?;
-        progress.within_interim.set(false);
+        progress.unfinished.set(false);
     }
     buffer.advance(head.len);
     Ok(())
