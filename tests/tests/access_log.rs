@@ -47,7 +47,7 @@ fn squids_native_format() {
         let line = lines(&file, number).pop().unwrap();
         // As analysers do: the time and the duration are padded, everything else is one word.
         let words: Vec<_> = line.split_whitespace().collect();
-        assert_eq!(words.len(), 11, "{line}");
+        assert_eq!(words.len(), 15, "{line}");
         let (seconds, millis) = words[0].split_once('.').unwrap();
         assert!(seconds.len() == 10 && millis.len() == 3, "{line}");
         words[1].parse::<u32>().unwrap();
@@ -55,11 +55,46 @@ fn squids_native_format() {
         assert_eq!(words[3], "TCP_MISS/200");
         let size = response.head.len() + 10;
         assert_eq!(words[4].parse::<usize>().unwrap(), size, "{line}");
-        assert_eq!(words[5..8], ["GET", "http://lab:80/bytes/10", "-"]);
+        assert_eq!(words[5..8], ["GET", "http://lab/bytes/10", "-"]);
         assert_eq!(words[8], format!("ORIGINAL_DST/{}", family.origin(0)));
-        assert!(words[10].starts_with(&format!("[client_port={port},spoofed_port=")));
-        assert!(words[10].ends_with(",reason=served]"), "{line}");
+        assert_eq!(words[10], format!("[client_port={port}"));
+        let spoofed = words[11].strip_prefix("spoofed_port=").unwrap();
+        spoofed.parse::<u16>().unwrap();
+        assert_eq!(
+            words[12..],
+            ["reason=served", "host_check=unverified", "rule=-]"]
+        );
     }
+}
+
+#[test]
+fn squids_native_format_of_what_comes_to_no_origin() {
+    let directory = tempfile::tempdir().unwrap();
+    let (world, file) = logging(directory.path(), "format = \"squid\"\nextra = false");
+    let mut refused = world.connect(Family::V4);
+    refused.send("GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(refused.response().unwrap().status, 400);
+    let line = lines(&file, 1).pop().unwrap();
+    assert!(line.contains(" NONE_NONE/400 "), "{line}");
+    assert!(
+        line.ends_with(" - error:invalid-request/GET%20/%20HTTP/1.1 - HIER_NONE/- -"),
+        "{line}"
+    );
+
+    let mut tunnel = world.connect(Family::V4);
+    tunnel.send(HELLO).unwrap();
+    assert_eq!(tunnel.exactly(HELLO.len()).unwrap(), HELLO);
+    tunnel.half_close().unwrap();
+    tunnel.to_end().unwrap();
+    let line = lines(&file, 2).pop().unwrap();
+    let origin = Family::V4.origin(0);
+    assert!(
+        line.ends_with(&format!(
+            " TCP_TUNNEL/200 {} CONNECT a.example:80 - ORIGINAL_DST/{origin} -",
+            HELLO.len()
+        )),
+        "{line}"
+    );
 }
 
 #[test]
@@ -96,7 +131,7 @@ fn queries_are_left_out_where_they_are_to_be() {
             .unwrap();
         assert_eq!(connection.response().unwrap().status, 200);
         connection
-            .send("GET /refused?secret HTTP/1.1\r\n\r\n")
+            .send("GET /refused?secret and secret HTTP/1.1\r\n\r\n")
             .unwrap();
         assert_eq!(connection.response().unwrap().status, 400);
         let lines = lines(&file, 2);

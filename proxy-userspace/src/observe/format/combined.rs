@@ -46,13 +46,14 @@ pub(super) fn write(record: &AccessRecord<'_>, extra: bool, out: &mut Vec<u8>) {
         out.push(b'"');
     }
     if extra {
-        let spoofed = record.spoofed.map_or(0, |spoofed| spoofed.0.port());
-        let _ = write!(
-            out,
-            " \"{} {spoofed} {}\"",
-            record.client.0.port(),
-            record.reason
-        );
+        let _ = write!(out, " \"{} ", record.client.0.port());
+        match record.spoofed {
+            Some(spoofed) => {
+                let _ = write!(out, "{}", spoofed.0.port());
+            }
+            None => out.push(b'-'),
+        }
+        let _ = write!(out, " {}\"", record.reason);
     }
 }
 
@@ -94,10 +95,12 @@ mod tests {
             status: None,
             bytes_out: 0,
             user_agent: None,
+            spoofed: None,
             reason: Reason::ClientClosed,
             ..example()
         };
         assert!(line(&record, false).ends_with("] \"-\" - - \"-\" \"-\""));
+        assert!(line(&record, true).ends_with(" \"-\" \"40000 - client-closed\""));
     }
 
     #[test]

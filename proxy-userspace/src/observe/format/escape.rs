@@ -1,13 +1,14 @@
 //! Octets that a line of text must not hold as they are.
 
-/// As in a URL: SP, controls, DEL and everything beyond become `%XX`.
+/// As in a URL: SP, controls, DEL and everything beyond become `%XX`, in
+/// capitals as Squid has them.
 pub(super) fn percent(bytes: &[u8], out: &mut Vec<u8>) {
     for &byte in bytes {
         if byte.is_ascii_graphic() {
             out.push(byte);
         } else {
             out.push(b'%');
-            hex(byte, out);
+            hex(byte, b"0123456789ABCDEF", out);
         }
     }
 }
@@ -29,7 +30,7 @@ pub(super) fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
             }
             _ => {
                 out.extend_from_slice(b"\\x");
-                hex(byte, out);
+                hex(byte, b"0123456789abcdef", out);
                 continue;
             }
         };
@@ -37,10 +38,9 @@ pub(super) fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn hex(byte: u8, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.push(DIGITS[usize::from(byte >> 4)]);
-    out.push(DIGITS[usize::from(byte & 15)]);
+fn hex(byte: u8, digits: &[u8; 16], out: &mut Vec<u8>) {
+    out.push(digits[usize::from(byte >> 4)]);
+    out.push(digits[usize::from(byte & 15)]);
 }
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
     fn escapes() {
         let mut out = Vec::new();
         percent(b"/a b\x7f\xc3\"%20", &mut out);
-        assert_eq!(out, b"/a%20b%7f%c3\"%20");
+        assert_eq!(out, b"/a%20b%7F%C3\"%20");
         out.clear();
         quoted(b"a \"b\" \\ \n\x01\xe4", &mut out);
         assert_eq!(out, br#"a \"b\" \\ \n\x01\xe4"#);

@@ -4,10 +4,12 @@
 use std::{io::Write as _, time::SystemTime};
 
 use super::escape;
-use crate::{observe::record::AccessRecord, reason::Reason};
+use crate::{
+    observe::{host::HostLabel, record::AccessRecord},
+    reason::Reason,
+};
 
-/// Writes the line, without its end. With `extra` a word in brackets follows, in the place of
-/// the header dump that Squid's own `log_mime_hdrs` puts there.
+/// Writes the line, without its end.
 pub(super) fn write(record: &AccessRecord<'_>, extra: bool, out: &mut Vec<u8>) {
     let since_epoch = record
         .time
@@ -17,89 +19,123 @@ pub(super) fn write(record: &AccessRecord<'_>, extra: bool, out: &mut Vec<u8>) {
         .saturating_add(record.duration);
     let _ = write!(
         out,
-        "{}.{:03} {:6} {} {}/{:03} {} ",
+        "{}.{:03} {:6} {} ",
         since_epoch.as_secs(),
         since_epoch.subsec_millis(),
         record.duration.as_millis(),
         record.client.0.ip().to_canonical(),
-        result(record.reason),
-        record.status.unwrap_or(0),
-        record.bytes_out,
     );
+    let kind = Kind::of(record);
+    result(record, kind, out);
+    let _ = write!(out, " {} ", record.bytes_out);
     match record.method {
         Some(method) => escape::percent(method, out),
-        None if is_tunnel(record.reason) => out.extend_from_slice(b"CONNECT"),
-        None => out.extend_from_slice(b"NONE"),
+        None if kind == Kind::Tunnel => out.extend_from_slice(b"CONNECT"),
+        None => out.push(b'-'),
     }
     out.push(b' ');
-    url(record, out);
-    let hierarchy = if record.spoofed.is_some() {
-        format!(" - ORIGINAL_DST/{} ", record.origin.0.ip().to_canonical())
+    url(record, kind, out);
+    if kind != Kind::Own && record.spoofed.is_some() {
+        let _ = write!(
+            out,
+            " - ORIGINAL_DST/{} ",
+            record.origin.0.ip().to_canonical()
+        );
     } else {
-        " - HIER_NONE/- ".to_owned()
-    };
-    out.extend_from_slice(hierarchy.as_bytes());
+        out.extend_from_slice(b" - HIER_NONE/- ");
+    }
     media_type(record.content_type, out);
     if extra {
-        let _ = write!(out, " [client_port={}", record.client.0.port());
-        if let Some(spoofed) = record.spoofed {
-            let _ = write!(out, ",spoofed_port={}", spoofed.0.port());
-        }
-        let _ = write!(out, ",reason={}]", record.reason);
+        additions(record, out);
     }
 }
 
-/// Squid's word for what became of it.
-const fn result(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Tunnel | Reason::Upgraded => "TCP_TUNNEL",
-        Reason::Denied | Reason::HostMismatch => "TCP_DENIED",
-        Reason::Redirected => "TCP_REDIRECT",
-        Reason::ClientClosed
-        | Reason::ClientStalled
-        | Reason::SlowClient
-        | Reason::IdleTimeout
-        | Reason::Draining => "TCP_MISS_ABORTED",
-        Reason::BadRequest
-        | Reason::TargetTooLong
-        | Reason::HeadTooLarge
-        | Reason::UnknownCoding
-        | Reason::UnknownVersion
-        | Reason::NotHttp
-        | Reason::HeadTimeout
-        | Reason::Overload
-        | Reason::ClientLimit
-        | Reason::MemoryLimit
-        | Reason::OwnListener
-        | Reason::MaxForwards => "NONE_NONE",
-        _ => "TCP_MISS",
+/// Whose business it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The origin's.
+    Relayed,
+    /// The origin's, and no HTTP, or none any more.
+    Tunnel,
+    /// Ours: the origin, even if there was a connection to it, has not heard of it.
+    Own,
+}
+
+impl Kind {
+    fn of(record: &AccessRecord<'_>) -> Self {
+        let nameless = record.method.is_none() && record.target.is_none();
+        match record.reason {
+            Reason::Tunnel | Reason::Upgraded => Self::Tunnel,
+            // A connection that came to no request, and still to an origin.
+            Reason::OriginRefused
+            | Reason::OriginReset
+            | Reason::OriginUnreachable
+            | Reason::OriginTimeout
+            | Reason::NoSourcePort
+            | Reason::LocalLimit
+            | Reason::NoReturnPath
+            | Reason::IdleTimeout
+                if nameless =>
+            {
+                Self::Tunnel
+            }
+            Reason::Draining if nameless && record.spoofed.is_some() => Self::Tunnel,
+            // A tunnel that was cut, where there was a request for it.
+            _ if record.status == Some(101) => Self::Tunnel,
+            _ if record.method == Some(b"CONNECT") && matches!(record.status, Some(200..=299)) => {
+                Self::Tunnel
+            }
+            Reason::Denied | Reason::HostMismatch | Reason::Redirected | Reason::MaxForwards => {
+                Self::Own
+            }
+            _ if record.method.is_none() => Self::Own,
+            _ => Self::Relayed,
+        }
     }
 }
 
-const fn is_tunnel(reason: Reason) -> bool {
-    matches!(reason, Reason::Tunnel | Reason::Upgraded)
+/// `%Ss/%03>Hs`: Squid's word for what became of it, and the status. A tunnel that came about
+/// has 200, as Squid gives one that it was not asked for by CONNECT.
+fn result(record: &AccessRecord<'_>, kind: Kind, out: &mut Vec<u8>) {
+    let word: &[u8] = match (kind, record.reason) {
+        (_, Reason::Denied | Reason::HostMismatch) => b"TCP_DENIED",
+        (_, Reason::Redirected) => b"TCP_REDIRECT",
+        (Kind::Own, _) => b"NONE_NONE",
+        (Kind::Tunnel, _) => b"TCP_TUNNEL",
+        (Kind::Relayed, _) => b"TCP_MISS",
+    };
+    let ended: &[u8] = match (kind, record.reason) {
+        (Kind::Own, _) => b"",
+        (_, Reason::ClientStalled | Reason::SlowClient | Reason::IdleTimeout) => b"_TIMEDOUT",
+        (_, Reason::ClientClosed | Reason::Draining) => b"_ABORTED",
+        _ => b"",
+    };
+    let status = match record.status {
+        None if kind == Kind::Tunnel && record.spoofed.is_some() => 200,
+        status => status.unwrap_or(0),
+    };
+    out.extend_from_slice(word);
+    out.extend_from_slice(ended);
+    let _ = write!(out, "/{status:03}");
 }
 
-/// The absolute URL; `host:port` of a tunnel; `error:` and what came where there is none.
-fn url(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
-    match record.target {
-        Some(target) if record.method.is_none() => {
-            out.extend_from_slice(b"error:invalid-request/");
-            escape::percent(target, out);
-        }
-        Some(target) if target.starts_with(b"/") || target == b"*" => {
+/// `%ru`: the absolute URL; `host:port` of a tunnel; where there is neither, Squid's `error:`,
+/// followed by what came, if anything did.
+fn url(record: &AccessRecord<'_>, kind: Kind, out: &mut Vec<u8>) {
+    match (record.method, record.target) {
+        (Some(_), Some(target)) if target.starts_with(b"/") || target == b"*" => {
             out.extend_from_slice(b"http://");
-            match record.host.filter(|host| !host.is_empty()) {
+            match record.host.map(without_default_port) {
+                None | Some(b"") => origin(record, out),
                 Some(host) => escape::percent(host, out),
-                None => origin(record, out),
             }
             if target == b"*" {
                 out.push(b'/');
             }
             escape::percent(target, out);
         }
-        Some(target) => escape::percent(target, out),
-        None if is_tunnel(record.reason) => match record.sni {
+        (Some(_), Some(target)) => escape::percent(target, out),
+        (_, None) if kind == Kind::Tunnel => match record.sni {
             Some(name) => {
                 escape::percent(name.as_bytes(), out);
                 let _ = write!(out, ":{}", record.origin.0.port());
@@ -108,8 +144,25 @@ fn url(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
                 let _ = write!(out, "{}", record.origin.0);
             }
         },
-        None => out.extend_from_slice(b"error:transaction-end-before-headers"),
+        (_, None) => out.extend_from_slice(b"error:transaction-end-before-headers"),
+        (None, Some(line)) => {
+            out.extend_from_slice(match record.reason {
+                Reason::TargetTooLong | Reason::HeadTooLarge => b"error:request-too-large/",
+                Reason::Overload | Reason::ClientLimit | Reason::MemoryLimit => {
+                    b"error:accept-client-connection/"
+                }
+                _ => &b"error:invalid-request/"[..],
+            });
+            escape::percent(line, out);
+        }
     }
+}
+
+/// Squid leaves out the port that goes without saying.
+fn without_default_port(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b":80")
+        .or_else(|| host.strip_suffix(b":"))
+        .unwrap_or(host)
 }
 
 fn origin(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
@@ -123,7 +176,7 @@ fn origin(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
     };
 }
 
-/// Without its parameters.
+/// `%mt`, without its parameters.
 fn media_type(content_type: Option<&[u8]>, out: &mut Vec<u8>) {
     let media_type = content_type
         .and_then(|value| value.split(|&byte| byte == b';').next())
@@ -135,81 +188,30 @@ fn media_type(content_type: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::observe::record::example;
-
-    fn line(record: &AccessRecord<'_>, extra: bool) -> String {
-        let mut out = Vec::new();
-        write(record, extra, &mut out);
-        String::from_utf8(out).unwrap()
+/// What the format has no place for, in brackets, where Squid's own `log_mime_hdrs` puts the
+/// heads. Analysers know that: Calamaris strips what is in brackets, LightSquid takes a line with
+/// up to four words more for a broken one and ignores what is behind if there are five.
+fn additions(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
+    let _ = write!(
+        out,
+        " [client_port={} spoofed_port=",
+        record.client.0.port()
+    );
+    match record.spoofed {
+        Some(spoofed) => {
+            let _ = write!(out, "{}", spoofed.0.port());
+        }
+        None => out.push(b'-'),
     }
-
-    #[test]
-    fn as_squid_writes_it() {
-        assert_eq!(
-            line(&example(), false),
-            "1769847300.054     12 10.0.0.7 TCP_MISS/200 1234567890123 GET \
-             http://example.com/a?b=c - ORIGINAL_DST/2001:db8::1 text/html"
-        );
-        assert!(
-            line(&example(), true)
-                .ends_with(" text/html [client_port=40000,spoofed_port=10001,reason=served]")
-        );
-    }
-
-    #[test]
-    fn what_came_to_no_response() {
-        let refused = AccessRecord {
-            method: None,
-            host: None,
-            target: Some(b"GET / \x01"),
-            status: Some(400),
-            spoofed: None,
-            content_type: None,
-            reason: Reason::BadRequest,
-            ..example()
-        };
-        assert!(line(&refused, false).contains(
-            " NONE_NONE/400 1234567890123 NONE error:invalid-request/GET%20/%20%01 - HIER_NONE/- -"
-        ));
-        let tunnel = AccessRecord {
-            method: None,
-            host: None,
-            target: None,
-            status: None,
-            reason: Reason::Tunnel,
-            content_type: None,
-            ..example()
-        };
-        assert!(
-            line(&tunnel, false)
-                .contains(" TCP_TUNNEL/000 1234567890123 CONNECT [2001:db8::1]:80 ")
-        );
-        let named = AccessRecord {
-            sni: Some("a.example"),
-            ..tunnel
-        };
-        assert!(line(&named, false).contains(" CONNECT a.example:80 - ORIGINAL_DST/"));
-    }
-
-    #[test]
-    fn urls_are_absolute() {
-        let without_host = AccessRecord {
-            host: None,
-            ..example()
-        };
-        assert!(line(&without_host, false).contains(" http://[2001:db8::1]/a?b=c "));
-        let absolute = AccessRecord {
-            target: Some(b"http://b.example/"),
-            ..example()
-        };
-        assert!(line(&absolute, false).contains(" GET http://b.example/ "));
-        let all = AccessRecord {
-            target: Some(b"*"),
-            ..example()
-        };
-        assert!(line(&all, false).contains(" http://example.com/* "));
-    }
+    let host_check = record.host_check.map_or("-", HostLabel::as_str);
+    let _ = write!(
+        out,
+        " reason={} host_check={host_check} rule=",
+        record.reason
+    );
+    escape::percent(record.rule.unwrap_or("-").as_bytes(), out);
+    out.push(b']');
 }
+
+#[cfg(test)]
+mod tests;
