@@ -96,8 +96,8 @@ impl AccessLog {
         self.shared().work.notify_one();
     }
 
-    /// Sends all lines from now on to `sink`, in that style. Opens it here, which may block for as long as the
-    /// file system does.
+    /// Sends all lines from now on to `sink`, in that style. Opens it here, which may block for
+    /// as long as the file system does.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Where the access log's lines end up: a file, standard output, or nowhere.
+//! Where the access log's lines end up: a file, standard output, the journal, or nowhere.
 
 use std::{
     fmt,
@@ -10,6 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+};
 use tracing::{error, info};
 
 use super::journal::Journal;
@@ -31,7 +35,7 @@ pub enum Sink {
     /// To standard output.
     Stdout,
     /// To the end of a file, which is created with mode 0640 if it is missing; its directory
-    /// must exist.
+    /// must exist. A named pipe must have a reader.
     File(PathBuf),
     /// To the journal of systemd, at this socket.
     Journald(PathBuf),
@@ -54,7 +58,7 @@ pub enum AccessLogError {
     /// The file, or standard output, cannot be opened.
     #[error(
         "cannot open access log {sink}: {source}; {} (log.access)",
-        remedy(sink)
+        remedy(sink, source)
     )]
     Open {
         /// What was to be opened.
@@ -68,9 +72,12 @@ pub enum AccessLogError {
 }
 
 /// What the operator can do.
-const fn remedy(sink: &Sink) -> &'static str {
+fn remedy(sink: &Sink, cause: &io::Error) -> &'static str {
     match sink {
         Sink::Journald(_) => "is systemd-journald running, and its socket at log.journal?",
+        _ if cause.raw_os_error() == Some(Errno::ENXIO as i32) => {
+            "nobody reads this pipe: start its reader first"
+        }
         _ => "its directory must exist and be writable",
     }
 }
@@ -215,7 +222,12 @@ fn append(path: &Path) -> io::Result<File> {
         .append(true)
         .create(true)
         .mode(MODE)
+        // A pipe without a reader is an error, where the daemon would wait for one otherwise.
+        .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(path)?;
+    // From here on only the writer's thread waits, for as long as the reader likes.
+    let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+    fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
     if ends_within_a_line(path) {
         file.write_all(b"\n")?;
     }
@@ -264,6 +276,8 @@ mod tests {
         fs,
         os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
     };
+
+    use nix::{sys::stat::Mode, unistd::mkfifo};
 
     use super::*;
 
@@ -318,6 +332,29 @@ mod tests {
                 .to_string()
                 .starts_with("cannot open access log /nowhere/access.json: No")
         );
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_and_no_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let sink = Sink::File(path.clone());
+        let error = Output::open(&sink).err().unwrap().to_string();
+        assert!(error.contains("nobody reads this pipe"), "{error}");
+
+        let mut reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(&path)
+            .unwrap();
+        let mut output = Output::open(&sink).unwrap();
+        assert_eq!(output.write(b"1\n"), 0);
+        let mut line = [0; 2];
+        reader.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"1\n");
+        drop(reader);
+        assert_eq!(output.write(b"2\n"), 1, "the reader is gone");
     }
 
     #[test]
