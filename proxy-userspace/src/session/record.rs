@@ -1,6 +1,9 @@
 //! What an exchange leaves behind: a line in the access log and the counters.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
 
@@ -60,7 +63,7 @@ impl Transaction {
     }
 
     /// It is about a TLS connection to the server of that name.
-    pub(super) fn named_by_tls(&mut self, name: Option<&str>) {
+    pub(super) fn named_by_tls(&mut self, name: Option<Cow<'_, str>>) {
         self.sni = name.map(Into::into);
     }
 
