@@ -186,7 +186,9 @@ fn the_journal_has_an_entry_for_each_request() {
     let entry = String::from_utf8(entry[..length].to_vec()).unwrap();
     let fields: Vec<_> = entry.lines().collect();
     assert!(fields.contains(&"SYSLOG_IDENTIFIER=weir"), "{entry}");
-    assert!(fields.contains(&"WEIR_STATUS=200") && fields.contains(&"WEIR_REASON=served"));
+    for field in ["WEIR_STATUS=200", "WEIR_REASON=served", "WEIR_HOST=lab"] {
+        assert!(fields.contains(&field), "{entry}");
+    }
     let message = fields
         .iter()
         .find_map(|f| f.strip_prefix("MESSAGE="))
@@ -243,6 +245,25 @@ fn a_sink_that_takes_nothing_stalls_no_request() {
         world.weir.status()["log_lines_lost"] != 0
     });
     drop(held);
+}
+
+/// A reload that cannot open the log is refused, and takes no time about it.
+#[test]
+fn a_pipe_without_a_reader_stalls_no_reload() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let config = format!("[log]\naccess = {:?}\n", pipe.display().to_string());
+    let world = World::new();
+    let said = world.weir.reload(&config);
+    assert!(
+        said.contains("not reloaded") && said.contains("nobody reads this pipe"),
+        "{said}"
+    );
+    assert!(world.get(Family::V4).intercepted());
+    until(SOON, "a line where they went before", || {
+        world.weir.access_log().len() == 1
+    });
 }
 
 #[test]

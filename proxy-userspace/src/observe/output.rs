@@ -169,14 +169,17 @@ impl Output {
         let Some(out) = &mut self.out else {
             return count(lines);
         };
-        let Err((rest, cause)) = write_all(out, lines) else {
+        let Err((mut rest, mut cause)) = write_all(out, lines) else {
             return 0;
         };
         self.out = None;
-        if self.reconnects && self.reconnect() {
-            let again = self.out.as_mut().map(|out| write_all(out, rest));
-            if let Some(Ok(())) = again {
-                return 0;
+        if self.reconnects
+            && self.reconnect()
+            && let Some(out) = &mut self.out
+        {
+            match write_all(out, rest) {
+                Ok(()) => return 0,
+                Err(again) => (rest, cause) = again,
             }
             self.out = None;
         }

@@ -2,11 +2,14 @@
 
 mod combined;
 mod escape;
+mod fields;
 mod json;
 mod redact;
 mod squid;
 
 use std::io;
+
+pub(super) use fields::FIELD_END;
 
 use super::record::AccessRecord;
 
@@ -36,9 +39,6 @@ pub struct Style {
     pub fields: bool,
 }
 
-/// Divides the fields of [`Style::fields`] and the line. Every format escapes it.
-pub(super) const FIELD_END: u8 = 0x1f;
-
 impl Style {
     /// Appends the line, its end included, to `out`.
     ///
@@ -61,7 +61,7 @@ impl Style {
             record.referer = referer.as_deref();
         }
         if self.fields {
-            fields(&record, out);
+            fields::write(&record, out);
         }
         match self.format {
             Format::Json => json::write(&record, out)?,
@@ -70,20 +70,6 @@ impl Style {
         }
         out.push(b'\n');
         Ok(())
-    }
-}
-
-/// `WEIR_CLIENT` and so on, as the journal's fields are called.
-fn fields(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
-    let mut field = |name: &str, value: &dyn std::fmt::Display| {
-        out.extend_from_slice(format!("{name}={value}").as_bytes());
-        out.push(FIELD_END);
-    };
-    field("WEIR_CLIENT", &record.client.0.ip().to_canonical());
-    field("WEIR_ORIGIN", &record.origin.0.ip().to_canonical());
-    field("WEIR_REASON", &record.reason);
-    if let Some(status) = record.status {
-        field("WEIR_STATUS", &status);
     }
 }
 
@@ -160,15 +146,8 @@ mod tests {
         };
         let line = line(style, &example());
         let parts: Vec<_> = line.split('\u{1f}').collect();
-        assert_eq!(
-            parts[..4],
-            [
-                "WEIR_CLIENT=10.0.0.7",
-                "WEIR_ORIGIN=2001:db8::1",
-                "WEIR_REASON=served",
-                "WEIR_STATUS=200",
-            ]
-        );
-        assert!(parts[4].starts_with('{') && parts.len() == 5);
+        assert_eq!(parts.len(), 11);
+        assert_eq!(parts[0], "WEIR_CLIENT=10.0.0.7");
+        assert!(parts[10].starts_with("{\"time\":"), "{line}");
     }
 }
