@@ -69,9 +69,7 @@ impl AccessLog {
             let mut style = self.shared().style();
             loop {
                 line.clear();
-                if style.write(record, line).is_err() {
-                    break;
-                }
+                style.write(record, line);
                 match self.shared().push(line, style) {
                     Ok(()) => return,
                     // Another sink and style since: the line must not go there in this one.

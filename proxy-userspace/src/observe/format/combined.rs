@@ -1,27 +1,22 @@
 //! The combined format of Apache and NCSA:
 //! `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`.
 
-use std::{io::Write as _, time::SystemTime};
-
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
-
-use super::escape;
+use super::{digits, escape};
 use crate::observe::record::AccessRecord;
 
 /// Writes the line, without its end. With `extra` one more quoted word follows.
 pub(super) fn write(record: &AccessRecord<'_>, extra: bool, out: &mut Vec<u8>) {
-    let _ = write!(
-        out,
-        "{} - - [{}] \"",
-        record.client.0.ip().to_canonical(),
-        clf_time(record.time),
-    );
+    digits::address(record.client.0.ip(), out);
+    out.extend_from_slice(b" - - [");
+    digits::clf(record.time, out);
+    out.extend_from_slice(b"] \"");
     match (record.method, record.target) {
         (Some(method), Some(target)) => {
             escape::quoted(method, out);
             out.push(b' ');
             escape::quoted(target, out);
-            let _ = write!(out, " HTTP/1.{}", record.minor.unwrap_or(1));
+            out.extend_from_slice(b" HTTP/1.");
+            digits::number(record.minor.unwrap_or(1), out);
         }
         // What there is of a line that could not be read.
         (_, Some(line)) => escape::quoted(line, out),
@@ -29,16 +24,13 @@ pub(super) fn write(record: &AccessRecord<'_>, extra: bool, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"\" ");
     match record.status {
-        Some(status) => {
-            let _ = write!(out, "{status:03}");
-        }
+        Some(status) => digits::padded(status.into(), 3, b'0', out),
         None => out.push(b'-'),
     }
+    out.push(b' ');
     match record.bytes_out.saturating_sub(record.head_out) {
-        0 => out.extend_from_slice(b" -"),
-        body => {
-            let _ = write!(out, " {body}");
-        }
+        0 => out.push(b'-'),
+        body => digits::number(body, out),
     }
     for field in [record.referer, record.user_agent] {
         out.extend_from_slice(b" \"");
@@ -46,24 +38,14 @@ pub(super) fn write(record: &AccessRecord<'_>, extra: bool, out: &mut Vec<u8>) {
         out.push(b'"');
     }
     if extra {
-        let _ = write!(out, " \"{} ", record.client.0.port());
-        match record.spoofed {
-            Some(spoofed) => {
-                let _ = write!(out, "{}", spoofed.0.port());
-            }
-            None => out.push(b'-'),
-        }
-        let _ = write!(out, " {}\"", record.reason);
+        out.extend_from_slice(b" \"");
+        digits::number(record.client.0.port(), out);
+        out.push(b' ');
+        digits::port(record.spoofed.map(|spoofed| spoofed.0), out);
+        out.push(b' ');
+        out.extend_from_slice(record.reason.as_str().as_bytes());
+        out.push(b'"');
     }
-}
-
-/// `10/Oct/2000:13:55:36 +0000`
-fn clf_time(time: SystemTime) -> String {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
-    OffsetDateTime::from(time)
-        .format(FORMAT)
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

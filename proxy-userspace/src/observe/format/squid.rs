@@ -1,9 +1,9 @@
 //! Squid's native access log, as log analysers read it:
 //! `%ts.%03tu %6tr %>a %Ss/%03>Hs %<st %rm %ru %[un %Sh/%<a %mt` (`logformat squid`).
 
-use std::{io::Write as _, time::SystemTime};
+use std::{net::SocketAddr, time::SystemTime};
 
-use super::escape;
+use super::{digits, escape};
 use crate::{
     observe::{host::HostLabel, record::AccessRecord},
     reason::Reason,
@@ -17,17 +17,20 @@ pub(super) fn write(record: &AccessRecord<'_>, extra: bool, out: &mut Vec<u8>) {
         .unwrap_or_default()
         // Squid notes when a request ended.
         .saturating_add(record.duration);
-    let _ = write!(
-        out,
-        "{}.{:03} {:6} {} ",
-        since_epoch.as_secs(),
-        since_epoch.subsec_millis(),
-        record.duration.as_millis(),
-        record.client.0.ip().to_canonical(),
-    );
+    digits::number(since_epoch.as_secs(), out);
+    out.push(b'.');
+    digits::padded(since_epoch.subsec_millis().into(), 3, b'0', out);
+    out.push(b' ');
+    let millis = u64::try_from(record.duration.as_millis()).unwrap_or(u64::MAX);
+    digits::padded(millis, 6, b' ', out);
+    out.push(b' ');
+    digits::address(record.client.0.ip(), out);
+    out.push(b' ');
     let kind = Kind::of(record);
     result(record, kind, out);
-    let _ = write!(out, " {} ", record.bytes_out);
+    out.push(b' ');
+    digits::number(record.bytes_out, out);
+    out.push(b' ');
     match record.method {
         Some(method) => escape::percent(method, out),
         None if kind == Kind::Tunnel => out.extend_from_slice(b"CONNECT"),
@@ -36,11 +39,9 @@ pub(super) fn write(record: &AccessRecord<'_>, extra: bool, out: &mut Vec<u8>) {
     out.push(b' ');
     url(record, kind, out);
     if kind != Kind::Own && record.spoofed.is_some() {
-        let _ = write!(
-            out,
-            " - ORIGINAL_DST/{} ",
-            record.origin.0.ip().to_canonical()
-        );
+        out.extend_from_slice(b" - ORIGINAL_DST/");
+        digits::address(record.origin.0.ip(), out);
+        out.push(b' ');
     } else {
         out.extend_from_slice(b" - HIER_NONE/- ");
     }
@@ -116,7 +117,8 @@ fn result(record: &AccessRecord<'_>, kind: Kind, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(word);
     out.extend_from_slice(ended);
-    let _ = write!(out, "/{status:03}");
+    out.push(b'/');
+    digits::padded(status.into(), 3, b'0', out);
 }
 
 /// `%ru`: the absolute URL; `host:port` of a tunnel; where there is neither, Squid's `error:`,
@@ -126,7 +128,7 @@ fn url(record: &AccessRecord<'_>, kind: Kind, out: &mut Vec<u8>) {
         (Some(_), Some(target)) if target.starts_with(b"/") || target == b"*" => {
             out.extend_from_slice(b"http://");
             match record.host.map(without_default_port) {
-                None | Some(b"") => origin(record, out),
+                None | Some(b"") => authority(record.origin.0, Some(80), out),
                 Some(host) => escape::percent(host, out),
             }
             if target == b"*" {
@@ -138,11 +140,10 @@ fn url(record: &AccessRecord<'_>, kind: Kind, out: &mut Vec<u8>) {
         (_, None) if kind == Kind::Tunnel => match record.sni {
             Some(name) => {
                 escape::percent(name.as_bytes(), out);
-                let _ = write!(out, ":{}", record.origin.0.port());
+                out.push(b':');
+                digits::number(record.origin.0.port(), out);
             }
-            None => {
-                let _ = write!(out, "{}", record.origin.0);
-            }
+            None => authority(record.origin.0, None, out),
         },
         (_, None) => out.extend_from_slice(b"error:transaction-end-before-headers"),
         (None, Some(line)) => {
@@ -165,15 +166,20 @@ fn without_default_port(host: &[u8]) -> &[u8] {
         .unwrap_or(host)
 }
 
-fn origin(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
-    let address = record.origin.0;
-    let _ = if address.port() == 80 && address.is_ipv4() {
-        write!(out, "{}", address.ip())
-    } else if address.port() == 80 {
-        write!(out, "[{}]", address.ip())
-    } else {
-        write!(out, "{address}")
-    };
+/// `address:port`, without a port that goes without saying.
+fn authority(address: SocketAddr, default_port: Option<u16>, out: &mut Vec<u8>) {
+    let is_v6 = address.ip().to_canonical().is_ipv6();
+    if is_v6 {
+        out.push(b'[');
+    }
+    digits::address(address.ip(), out);
+    if is_v6 {
+        out.push(b']');
+    }
+    if Some(address.port()) != default_port {
+        out.push(b':');
+        digits::number(address.port(), out);
+    }
 }
 
 /// `%mt`, without its parameters.
@@ -192,23 +198,16 @@ fn media_type(content_type: Option<&[u8]>, out: &mut Vec<u8>) {
 /// heads. Analysers know that: Calamaris strips what is in brackets, LightSquid takes a line with
 /// up to four words more for a broken one and ignores what is behind if there are five.
 fn additions(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
-    let _ = write!(
-        out,
-        " [client_port={} spoofed_port=",
-        record.client.0.port()
-    );
-    match record.spoofed {
-        Some(spoofed) => {
-            let _ = write!(out, "{}", spoofed.0.port());
-        }
-        None => out.push(b'-'),
-    }
+    out.extend_from_slice(b" [client_port=");
+    digits::number(record.client.0.port(), out);
+    out.extend_from_slice(b" spoofed_port=");
+    digits::port(record.spoofed.map(|spoofed| spoofed.0), out);
+    out.extend_from_slice(b" reason=");
+    out.extend_from_slice(record.reason.as_str().as_bytes());
+    out.extend_from_slice(b" host_check=");
     let host_check = record.host_check.map_or("-", HostLabel::as_str);
-    let _ = write!(
-        out,
-        " reason={} host_check={host_check} rule=",
-        record.reason
-    );
+    out.extend_from_slice(host_check.as_bytes());
+    out.extend_from_slice(b" rule=");
     escape::percent(record.rule.unwrap_or("-").as_bytes(), out);
     out.push(b']');
 }
