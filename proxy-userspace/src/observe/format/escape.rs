@@ -33,26 +33,33 @@ pub(super) fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// As within a string of JSON (RFC 8259 §7); what is not UTF-8 becomes U+FFFD.
 pub(super) fn json(bytes: &[u8], out: &mut Vec<u8>) {
-    let is_plain = |byte: &u8| !byte.is_ascii_control() && !matches!(byte, b'"' | b'\\');
+    if let Ok(text) = str::from_utf8(bytes) {
+        return json_text(text, out);
+    }
     for chunk in bytes.utf8_chunks() {
-        escaped(chunk.valid().as_bytes(), is_plain, out, |byte, out| {
-            let letter = match byte {
-                b'"' | b'\\' => byte,
-                b'\n' => b'n',
-                b'\r' => b'r',
-                b'\t' => b't',
-                _ => {
-                    out.extend_from_slice(b"\\u00");
-                    hex(byte, b"0123456789abcdef", out);
-                    return;
-                }
-            };
-            out.extend_from_slice(&[b'\\', letter]);
-        });
+        json_text(chunk.valid(), out);
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
+}
+
+fn json_text(text: &str, out: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| !byte.is_ascii_control() && !matches!(byte, b'"' | b'\\');
+    escaped(text.as_bytes(), is_plain, out, |byte, out| {
+        let letter = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                hex(byte, b"0123456789abcdef", out);
+                return;
+            }
+        };
+        out.extend_from_slice(&[b'\\', letter]);
+    });
 }
 
 /// Copies what is plain as it is, run by run, and gives the rest to `escape`.
