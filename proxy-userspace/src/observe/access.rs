@@ -31,9 +31,6 @@ const KEPT_BUFFER: usize = 1 << 20;
 /// How long [`AccessLog::close`] waits for a sink that takes nothing, such as a stopped pager.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
-/// How long the writer lets lines gather: waking it costs a worker ten times as much as the line.
-const GATHER: Duration = Duration::from_millis(2);
-
 thread_local! {
     /// A line in the making; one for all of a worker's.
     static LINE: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(512));
@@ -233,13 +230,6 @@ impl Shared {
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            if !state.is_urgent() {
-                // Lines that come meanwhile wake nobody, as they are not the first.
-                (state, _) = self
-                    .work
-                    .wait_timeout_while(state, GATHER, |state| !state.is_urgent())
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
             mem::swap(&mut state.buffer, &mut batch);
             state.lines = 0;
             let reopen = mem::take(&mut state.reopen);
@@ -293,12 +283,7 @@ impl Shared {
 
 impl State {
     fn has_work(&self) -> bool {
-        self.lines > 0 || self.is_urgent()
-    }
-
-    /// There is more to do than to write lines.
-    fn is_urgent(&self) -> bool {
-        self.reopen || self.successor.is_some() || self.closing
+        self.lines > 0 || self.reopen || self.successor.is_some() || self.closing
     }
 }
 
