@@ -48,6 +48,7 @@ fn heads_that_are_too_large() {
         }
     }
     assert_eq!(world.origin.connections(), 0, "the origin saw none of it");
+    until(SOON, "six lines", || world.weir.access_log().len() == 6);
     let log: Vec<_> = world.weir.access_log();
     let of_status = |status: u16| log.iter().filter(move |line| line["status"] == status);
     assert_eq!((of_status(431).count(), of_status(414).count()), (4, 2));

@@ -37,7 +37,10 @@ fn the_first_rule_that_holds_decides() {
         assert_eq!(ask("GET", "lab", "/admin").status, 200);
     }
     assert_eq!(world.weir.outcomes("denied"), 6);
-    let log = world.weir.access_log();
+    let log = until_some(SOON, "a line for each", || {
+        let log = world.weir.access_log();
+        (log.len() == 10).then_some(log)
+    });
     let of = |rule: &str| log.iter().filter(|line| line["rule"] == rule).count();
     assert_eq!((of("ours"), of("bad"), of("rule-3")), (2, 2, 4));
 }
