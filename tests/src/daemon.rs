@@ -271,6 +271,17 @@ impl Weir {
         self.output.text()
     }
 
+    /// Waits until the daemon has printed `words`: it tells what it did after it has done it, so
+    /// perhaps after its effect is seen.
+    ///
+    /// # Panics
+    ///
+    /// With its output when the words do not come.
+    #[track_caller]
+    pub fn says(&self, words: &str) {
+        until(READY, words, || self.output().contains(words));
+    }
+
     /// SIGTERM, and waits for the end.
     ///
     /// # Panics

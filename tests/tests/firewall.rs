@@ -34,11 +34,7 @@ fn a_router_that_does_not_forward() {
             .unwrap();
     });
     works(&world);
-    assert!(
-        world.weir.output().contains("forward"),
-        "it says so:\n{}",
-        world.weir.output()
-    );
+    world.weir.says("forward");
 }
 
 #[test]
@@ -80,10 +76,7 @@ fn an_input_chain_that_drops_opens_the_valve_until_it_is_gone() {
             "{attempt:?}"
         );
     }
-    assert!(
-        world.weir.output().contains("not-delivered"),
-        "it says so, loudly"
-    );
+    world.weir.says("not-delivered");
 
     world.net.router.nft("delete table inet router").unwrap();
     let load = Load::start(&world.net.client, &plans());
@@ -136,10 +129,7 @@ fn translation_on_the_wan_opens_the_valve() {
         }
         world.weir.flows("no-return-path") > 0
     });
-    assert!(
-        world.weir.output().contains("no-return-path"),
-        "it says so, loudly"
-    );
+    world.weir.says("no-return-path");
     let working = (0..60)
         .filter(|index| translated(&world, index % 4))
         .count();

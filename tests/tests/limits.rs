@@ -208,11 +208,7 @@ fn beyond_the_limit_of_connections_new_flows_go_direct() {
             "those under way go on"
         );
     }
-    assert!(
-        world.weir.output().contains("overloaded"),
-        "it says so:\n{}",
-        world.weir.output()
-    );
+    world.weir.says("overloaded");
 
     drop(open);
     for family in Family::BOTH {

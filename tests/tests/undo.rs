@@ -208,11 +208,7 @@ fn an_interface_that_comes_back_is_intercepted_on_again() {
             echo.unwrap().is_ok_and(|echo| echo.intercepted())
         })
     });
-    assert!(
-        weir.output().contains("attached again"),
-        "{}",
-        weir.output()
-    );
+    weir.says("attached again");
     weir.stop();
     all_direct(&net);
 }
