@@ -5,7 +5,7 @@
 /// The object carries it in its section [`ABI_SECTION`]; the daemon refuses to attach, or to
 /// take over, programs with another one. Change it with every change to a shared struct, a map's
 /// type or capacity, or the order of an enum here.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// ELF section of the object that holds [`ABI_VERSION`] as a little-endian `u32`.
 pub const ABI_SECTION: &str = ".rodata.weir.abi";
@@ -18,6 +18,10 @@ pub const PROGRAM_STEER: &str = "weir_steer";
 /// `sk_lookup` program: gives flows from our LANs to a worker's listener.
 pub const PROGRAM_LISTEN: &str = "weir_listen";
 
+/// TC program that is attached nowhere: run on a [`Query`](crate::bypass::Query) in place of a
+/// packet, it returns the number of the record that decides, or 0.
+pub const PROGRAM_MATCH: &str = "weir_match";
+
 /// Names of the maps.
 pub mod map {
     /// ARRAY of one [`Settings`](crate::settings::Settings).
@@ -26,10 +30,8 @@ pub mod map {
     pub const INTERFACES: &str = "INTERFACES";
     /// LPM trie of [`AddressBits`](crate::key::AddressBits): local routes of this host.
     pub const OWN_ADDRESSES: &str = "OWN_ADDRESSES";
-    /// LPM trie: destinations that are not intercepted.
-    pub const BYPASS_DESTINATIONS: &str = "BYPASS_DST";
-    /// LPM trie: clients that are not intercepted.
-    pub const BYPASS_SOURCES: &str = "BYPASS_SRC";
+    /// ARRAY of one map: the [table](crate::bypass) of bypass entries, an ARRAY of lines.
+    pub const BYPASS: &str = "BYPASS";
     /// SOCKMAP of listeners, indexed by [`slot`](crate::key::Flow::slot).
     pub const LISTENERS: &str = "LISTENERS";
     /// ARRAY: per worker the `CLOCK_MONOTONIC` nanosecond of its last heartbeat.
@@ -55,8 +57,13 @@ pub const MAX_WORKERS: u32 = 64;
 pub const MAX_INTERFACES: u32 = 256;
 /// Most local routes.
 pub const MAX_OWN_ADDRESSES: u32 = 1 << 16;
-/// Most entries of each bypass trie.
+/// Flags of the arrays in [`map::BYPASS`]: `BPF_F_MMAPABLE | BPF_F_INNER_MAP`, so that the
+/// daemon can write them in place, and that they may differ in size.
+pub const BYPASS_FLAGS: u32 = 1 << 10 | 1 << 12;
+/// Most bypass entries of a family.
 pub const MAX_BYPASS: u32 = 1 << 20;
+/// Most bypass lists.
+pub const MAX_LISTS: u32 = 64;
 /// Most flows remembered as direct beside a dying socket of ours; the oldest goes first.
 pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
 /// Most watched ports.

@@ -4,6 +4,7 @@
 //! * [`abi`] — names of programs and maps, capacities, the ABI version
 //! * [`settings`] — what the daemon tells the programs
 //! * [`key`] — addresses, flows and trie keys
+//! * [`bypass`] — the table of bypass entries, and the search in it
 //! * [`packet`] — the bounds-checked walk from a frame to a TCP flow
 //! * [`verdict`] — what happens to a SYN, and every reason for it
 //! * [`counter`] — what the programs count
@@ -15,6 +16,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod abi;
+pub mod bypass;
 pub mod counter;
 pub mod key;
 pub mod packet;

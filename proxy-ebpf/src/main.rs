@@ -2,6 +2,12 @@
 
 #![no_std]
 #![no_main]
+// The target has atomic addition, but core's `AtomicU64` has only what every operation exists for.
+#![feature(core_intrinsics)]
+#![allow(
+    internal_features,
+    reason = "one intrinsic, the kernel's atomic addition"
+)]
 #![allow(unsafe_code, reason = "every kernel helper is an unsafe function")]
 #![allow(
     clippy::undocumented_unsafe_blocks,

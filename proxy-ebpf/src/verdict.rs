@@ -30,9 +30,9 @@ pub enum Reason {
     RouteNotWan = 7,
     /// The kernel has no route for it, or refuses it; the client gets the kernel's own answer.
     NoRoute = 8,
-    /// A bypass entry for the destination.
+    /// A bypass entry that names a destination.
     BypassDestination = 9,
-    /// A bypass entry for the client.
+    /// A bypass entry that names clients, ports or LANs only.
     BypassSource = 10,
     /// The valve is open: steered SYNs did not reach the listener (a firewall's INPUT chain).
     NotDelivered = 11,
@@ -119,6 +119,17 @@ pub enum Listener {
     Stale,
 }
 
+/// What the bypass lists say of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bypass {
+    /// Nothing, or an `intercept` entry that it is to be intercepted.
+    No,
+    /// An entry that names a destination: it goes direct.
+    Destination,
+    /// An entry that names clients only: it goes direct.
+    Source,
+}
+
 /// What the decision asks about the world; each is asked only when what came before did not
 /// decide, since each costs a lookup.
 pub trait Facts {
@@ -130,10 +141,8 @@ pub trait Facts {
     fn is_our_syn(&self) -> bool;
     /// Where the flow's packets would be forwarded to.
     fn route(&self, flow: &Flow) -> Route;
-    /// Whether `address` is bypassed as a destination.
-    fn bypassed_destination(&self, family: u32, address: &Address) -> bool;
-    /// Whether `address` is bypassed as a client.
-    fn bypassed_source(&self, family: u32, address: &Address) -> bool;
+    /// What the bypass lists say of the flow; counts the entry's hit.
+    fn bypass(&self, flow: &Flow) -> Bypass;
     /// Why the valve for this LAN and family is open, if it is.
     fn valve(&self, family: u32) -> Option<Reason>;
     /// Whether this SYN is the one in [`Settings::probe`] that is let through an open valve.
@@ -169,11 +178,10 @@ pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
         Route::Elsewhere => return Reason::RouteNotWan,
         Route::None => return Reason::NoRoute,
     }
-    if facts.bypassed_destination(flow.family, &flow.daddr) {
-        return Reason::BypassDestination;
-    }
-    if facts.bypassed_source(flow.family, &flow.saddr) {
-        return Reason::BypassSource;
+    match facts.bypass(flow) {
+        Bypass::No => {}
+        Bypass::Destination => return Reason::BypassDestination,
+        Bypass::Source => return Reason::BypassSource,
     }
     if let Some(reason) = facts.valve(flow.family)
         && !facts.is_probe(settings.probe)
@@ -223,8 +231,7 @@ mod tests {
         own: bool,
         our_syn: bool,
         route: Route,
-        bypassed_destination: bool,
-        bypassed_source: bool,
+        bypass: Bypass,
         valve: Option<Reason>,
         probe: bool,
         listener: Listener,
@@ -235,8 +242,7 @@ mod tests {
         own: false,
         our_syn: false,
         route: Route::Wan,
-        bypassed_destination: false,
-        bypassed_source: false,
+        bypass: Bypass::No,
         valve: None,
         probe: false,
         listener: Listener::Alive,
@@ -255,11 +261,8 @@ mod tests {
         fn route(&self, _: &Flow) -> Route {
             self.route
         }
-        fn bypassed_destination(&self, _: u32, _: &Address) -> bool {
-            self.bypassed_destination
-        }
-        fn bypassed_source(&self, _: u32, _: &Address) -> bool {
-            self.bypassed_source
+        fn bypass(&self, _: &Flow) -> Bypass {
+            self.bypass
         }
         fn valve(&self, _: u32) -> Option<Reason> {
             self.valve
@@ -312,8 +315,7 @@ mod tests {
             own: true,
             our_syn: true,
             route: Route::Elsewhere,
-            bypassed_destination: true,
-            bypassed_source: true,
+            bypass: Bypass::Destination,
             valve: None,
             probe: false,
             listener: Listener::None,
@@ -329,9 +331,9 @@ mod tests {
         assert_eq!(verdict(&world), Reason::NoRoute);
         world.route = Route::ForwardingOff;
         assert_eq!(verdict(&world), Reason::BypassDestination);
-        world.bypassed_destination = false;
+        world.bypass = Bypass::Source;
         assert_eq!(verdict(&world), Reason::BypassSource);
-        world.bypassed_source = false;
+        world.bypass = Bypass::No;
         assert_eq!(verdict(&world), Reason::NoListener);
         world.listener = Listener::Stale;
         assert_eq!(verdict(&world), Reason::StaleHeartbeat);

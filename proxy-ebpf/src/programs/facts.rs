@@ -14,11 +14,12 @@ use aya_ebpf::{
 use proxy_ebpf::{
     key::{Address, Flow, IPV4},
     settings::{ROLE_LAN, ROLE_WAN},
-    verdict::{Facts, Listener, Reason, Route},
+    verdict::{Bypass, Facts, Listener, Reason, Route},
 };
 
 use super::{
-    maps::{self, BYPASS_DST, BYPASS_SRC, HEARTBEATS, OWN_ADDRESSES},
+    bypass,
+    maps::{self, HEARTBEATS, OWN_ADDRESSES},
     socket::{self, Found},
     steer::Seen,
 };
@@ -48,13 +49,8 @@ impl Facts for Seen<'_> {
     }
 
     #[inline(always)]
-    fn bypassed_destination(&self, family: u32, address: &Address) -> bool {
-        maps::contains(&BYPASS_DST, family, address)
-    }
-
-    #[inline(always)]
-    fn bypassed_source(&self, family: u32, address: &Address) -> bool {
-        maps::contains(&BYPASS_SRC, family, address)
+    fn bypass(&self, flow: &Flow) -> Bypass {
+        bypass::decide(flow, self.ifindex())
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SockMap, lpm_trie::Key},
 };
 use proxy_ebpf::{
-    abi::{MAX_BYPASS, MAX_DIRECT_FLOWS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS},
+    abi::{MAX_DIRECT_FLOWS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS},
     counter::{self, DELIVERIES as DELIVERY_SLOTS, Delivery, Event},
     key::{Address, AddressBits, Flow},
     packet::Segment,
@@ -21,10 +21,6 @@ pub(super) static INTERFACES: HashMap<u32, Interface> =
 #[map]
 pub(super) static OWN_ADDRESSES: LpmTrie<AddressBits, u32> =
     LpmTrie::with_max_entries(MAX_OWN_ADDRESSES, 0);
-#[map]
-pub(super) static BYPASS_DST: LpmTrie<AddressBits, u32> = LpmTrie::with_max_entries(MAX_BYPASS, 0);
-#[map]
-pub(super) static BYPASS_SRC: LpmTrie<AddressBits, u32> = LpmTrie::with_max_entries(MAX_BYPASS, 0);
 #[map]
 pub(super) static LISTENERS: SockMap = SockMap::with_max_entries(2 * MAX_WORKERS, 0);
 #[map]

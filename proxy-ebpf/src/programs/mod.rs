@@ -1,5 +1,6 @@
 //! The programs and what they share.
 
+mod bypass;
 mod facts;
 mod listen;
 mod maps;

@@ -6,7 +6,10 @@ use super::keeper::Keeper;
 use crate::{
     bypass::{Change, EditError, Entry},
     control::Answer,
-    dataplane::{Dataplane, DataplaneError, policy::Side},
+    dataplane::{
+        Dataplane, DataplaneError,
+        bypass::{Bits, Entry as Record},
+    },
 };
 
 impl Keeper {
@@ -62,29 +65,45 @@ impl Keeper {
 }
 
 fn apply(dataplane: &mut Dataplane, change: &Change) -> Result<(), DataplaneError> {
-    for entry in &change.added {
-        insert(dataplane, entry)?;
-    }
-    for entry in &change.removed {
-        for (side, prefix) in sides(entry) {
-            dataplane.remove_bypass(side, prefix)?;
-        }
-    }
-    Ok(())
+    let added: Vec<_> = change.added.iter().map(record).collect();
+    let removed: Vec<_> = change.removed.iter().map(record).collect();
+    dataplane.prepare_bypass(&removed, &added)?;
+    dataplane.publish_bypass()
 }
 
 /// Tells the kernel of an entry.
 pub(super) fn insert(dataplane: &mut Dataplane, entry: &Entry) -> Result<(), DataplaneError> {
-    for (side, prefix) in sides(entry) {
-        dataplane.add_bypass(side, prefix)?;
-    }
-    Ok(())
+    dataplane.prepare_bypass(&[], &[record(entry)])?;
+    dataplane.publish_bypass()
 }
 
-fn sides(entry: &Entry) -> impl Iterator<Item = (Side, ipnet::IpNet)> {
-    let destination = entry
-        .destination()
-        .map(|prefix| (Side::Destination, prefix));
-    let source = entry.source().map(|prefix| (Side::Source, prefix));
-    destination.into_iter().chain(source)
+fn record(entry: &Entry) -> Record {
+    use proxy_ebpf::key::{IPV4, IPV6, address};
+    let prefix = entry.destination().or(entry.source()).unwrap();
+    let family = if prefix.addr().is_ipv4() { IPV4 } else { IPV6 };
+    let bits = |p: Option<ipnet::IpNet>| {
+        p.map_or((Bits::default(), 0), |p| {
+            (
+                Bits::new(family, &address(p.network()).1),
+                u32::from(p.prefix_len()),
+            )
+        })
+    };
+    let (destination, destination_length) = bits(entry.destination());
+    let (source, source_length) = bits(entry.source());
+    Record {
+        family,
+        destination,
+        destination_length,
+        source,
+        source_length,
+        port: 0,
+        lan: 0,
+        list: 0,
+        intercept: false,
+        expires: 0,
+        since: 0,
+        until: 0,
+        next: 0,
+    }
 }

@@ -1,10 +1,11 @@
 //! The kernel programs and their maps, as the daemon drives them. The only room that names aya.
 
 pub mod attach;
+pub mod bypass;
 pub mod counters;
 mod log;
 mod object;
-pub mod policy;
+mod own;
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,9 @@ pub enum DataplaneError {
         /// The kernel's answer.
         cause: String,
     },
+    /// What is asked for cannot be.
+    #[error("{0}")]
+    Refused(String),
     /// Attaching failed.
     #[error(transparent)]
     Attach(#[from] AttachError),
@@ -66,8 +70,7 @@ pub struct Dataplane {
     listeners: SockMap<MapData>,
     heartbeats: Heartbeats,
     own_addresses: LpmTrie<MapData, AddressBits, u32>,
-    bypass_destinations: LpmTrie<MapData, AddressBits, u32>,
-    bypass_sources: LpmTrie<MapData, AddressBits, u32>,
+    bypass: bypass::Bypass,
     flows: PerCpuArray<MapData, u64>,
     events: PerCpuArray<MapData, u64>,
     deliveries: PerCpuArray<MapData, u64>,
@@ -84,7 +87,10 @@ impl Dataplane {
         let mut ebpf = EbpfLoader::new()
             .load(object::OBJECT)
             .map_err(|error| DataplaneError::Load(chain(&error)))?;
-        steer_program(&mut ebpf)?
+        classifier(&mut ebpf, abi::PROGRAM_STEER)?
+            .load()
+            .map_err(|e| DataplaneError::Load(chain(&e)))?;
+        classifier(&mut ebpf, abi::PROGRAM_MATCH)?
             .load()
             .map_err(|e| DataplaneError::Load(chain(&e)))?;
         listen_program(&mut ebpf)?
@@ -106,8 +112,7 @@ impl Dataplane {
                 .map_err(opening(map::LISTENERS))?,
             heartbeats: Heartbeats(Arc::new(Mutex::new(heartbeats))),
             own_addresses: trie(&mut ebpf, map::OWN_ADDRESSES)?,
-            bypass_destinations: trie(&mut ebpf, map::BYPASS_DESTINATIONS)?,
-            bypass_sources: trie(&mut ebpf, map::BYPASS_SOURCES)?,
+            bypass: bypass::Bypass::new(&mut ebpf)?,
             flows: take(&mut ebpf, map::FLOWS)?
                 .try_into()
                 .map_err(opening(map::FLOWS))?,
@@ -163,7 +168,7 @@ impl Dataplane {
 
     /// The handle of the `weir_steer` program, for attaching.
     fn steer_fd(&mut self) -> Result<std::os::fd::OwnedFd, DataplaneError> {
-        let program = steer_program(&mut self.ebpf)?;
+        let program = classifier(&mut self.ebpf, abi::PROGRAM_STEER)?;
         let fd = program.fd().map_err(|e| DataplaneError::Load(chain(&e)))?;
         fd.as_fd()
             .try_clone_to_owned()
@@ -193,9 +198,12 @@ fn monotonic_ns() -> u64 {
     })
 }
 
-fn steer_program(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
-    let program = ebpf.program_mut(abi::PROGRAM_STEER);
-    let program = program.ok_or_else(|| DataplaneError::Load("no weir_steer".to_owned()))?;
+fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, DataplaneError> {
+    let program = ebpf.program_mut(name);
+    let program = program.ok_or_else(|| DataplaneError::Load(format!("no {name}")))?;
     program
         .try_into()
         .map_err(|e| DataplaneError::Load(chain(&e)))

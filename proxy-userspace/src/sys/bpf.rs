@@ -1,4 +1,4 @@
-//! Attaching a TC program without a link.
+//! Attaching a TC program without a link, and making an array that can be mapped.
 //!
 //! A TCX *link* goes when its last file descriptor does, unless it is pinned, and a pin below a
 //! private mount namespace (`ip netns exec`, a hardened unit) goes with that namespace. A program
@@ -7,9 +7,11 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_PROG_ATTACH: libc::c_long = 8;
 const BPF_PROG_DETACH: libc::c_long = 9;
 const BPF_TCX_INGRESS: u32 = 46;
@@ -52,19 +54,60 @@ fn command(command: libc::c_long, program: BorrowedFd<'_>, ifindex: u32) -> io::
         attach_type: BPF_TCX_INGRESS,
         ..ProgAttach::default()
     };
-    // SAFETY: `attr` is a prefix of `union bpf_attr` of the size given, lives across the call,
-    // and the kernel writes nothing to it for these commands.
+    call(command, &attr).map(|_| ())
+}
+
+/// The part of `union bpf_attr` for `BPF_MAP_CREATE`.
+#[repr(C)]
+#[derive(Default)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    map_name: [u8; 16],
+}
+
+/// Makes a BPF array. At most 15 octets of `name` count.
+///
+/// # Errors
+///
+/// As `bpf(2)`: `ENOMEM`, `E2BIG` if it is too large, `EPERM`.
+pub fn create_array(name: &str, value_size: u32, entries: u32, flags: u32) -> io::Result<OwnedFd> {
+    let mut attr = MapCreate {
+        map_type: BPF_MAP_TYPE_ARRAY,
+        key_size: 4,
+        value_size,
+        max_entries: entries,
+        map_flags: flags,
+        ..MapCreate::default()
+    };
+    let octets = name.as_bytes();
+    let length = octets.len().min(attr.map_name.len() - 1);
+    attr.map_name[..length].copy_from_slice(&octets[..length]);
+    let fd = call(BPF_MAP_CREATE, &attr)?;
+    // SAFETY: the kernel has just made it for us, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Calls `bpf(2)` with a part of `union bpf_attr`.
+fn call<Attr>(command: libc::c_long, attr: &Attr) -> io::Result<i32> {
+    // SAFETY: private, so that `Attr` is one of the two structs above: a prefix of `union
+    // bpf_attr` of the size given, which lives across the call, and the kernel writes nothing to
+    // it for these commands.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
             command,
-            &raw const attr,
-            size_of::<ProgAttach>(),
+            std::ptr::from_ref(attr),
+            size_of::<Attr>(),
         )
     };
     if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
+        return Err(io::Error::last_os_error());
     }
+    i32::try_from(result).map_err(io::Error::other)
 }

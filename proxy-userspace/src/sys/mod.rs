@@ -3,4 +3,5 @@
 #![allow(unsafe_code, reason = "this is the room for it")]
 
 pub mod bpf;
+pub mod mapping;
 pub mod socket;

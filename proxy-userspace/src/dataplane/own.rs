@@ -1,4 +1,4 @@
-//! The tries: bypass lists and own addresses.
+//! The trie of own addresses.
 
 use aya::maps::{LpmTrie, MapData, MapError, lpm_trie::Key};
 use ipnet::IpNet;
@@ -9,36 +9,7 @@ use proxy_ebpf::{
 
 use super::{Dataplane, DataplaneError, chain, writing};
 
-/// Which side of a flow a bypass prefix is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The origin.
-    Destination,
-    /// The client.
-    Source,
-}
-
 impl Dataplane {
-    /// Adds a bypass prefix; what is there already is fine.
-    ///
-    /// # Errors
-    ///
-    /// If the map is full, or cannot be written.
-    pub fn add_bypass(&mut self, side: Side, prefix: IpNet) -> Result<(), DataplaneError> {
-        let (trie, name) = self.bypass(side);
-        insert(trie, name, prefix)
-    }
-
-    /// Removes a bypass prefix; what is gone is fine.
-    ///
-    /// # Errors
-    ///
-    /// If the map cannot be written.
-    pub fn remove_bypass(&mut self, side: Side, prefix: IpNet) -> Result<(), DataplaneError> {
-        let (trie, name) = self.bypass(side);
-        remove(trie, name, prefix)
-    }
-
     /// Adds a prefix that this host itself answers for.
     ///
     /// # Errors
@@ -55,13 +26,6 @@ impl Dataplane {
     /// If the map cannot be written.
     pub fn remove_own(&mut self, prefix: IpNet) -> Result<(), DataplaneError> {
         remove(&mut self.own_addresses, map::OWN_ADDRESSES, prefix)
-    }
-
-    fn bypass(&mut self, side: Side) -> (&mut Trie, &'static str) {
-        match side {
-            Side::Destination => (&mut self.bypass_destinations, map::BYPASS_DESTINATIONS),
-            Side::Source => (&mut self.bypass_sources, map::BYPASS_SOURCES),
-        }
     }
 }
 
