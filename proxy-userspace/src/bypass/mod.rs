@@ -5,6 +5,7 @@
 //! [`Change`] to the kernel can take it back by its inverse.
 
 mod entry;
+pub mod lists;
 mod set;
 mod store;
 
