@@ -15,7 +15,7 @@ use crate::{
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
-    session::{Clients, Patience, Shared},
+    session::{Clients, Flows, Patience, Shared},
     upstream::{Legs, Names, Pending, Upstream},
 };
 
@@ -124,6 +124,7 @@ pub(super) struct Lasting {
     pub(super) legs: Arc<Legs>,
     pub(super) names: Arc<Names>,
     pub(super) clients: Arc<Clients>,
+    pub(super) flows: Arc<Flows>,
     pub(super) declining: Arc<Semaphore>,
 }
 
@@ -163,6 +164,7 @@ impl Lasting {
             policy: Arc::new(policy),
             names: Arc::clone(&self.names),
             clients: Arc::clone(&self.clients),
+            flows: Arc::clone(&self.flows),
             declining: Arc::clone(&self.declining),
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),

@@ -36,7 +36,7 @@ use crate::{
     },
     observe::{AccessLog, Stats},
     policy::Policy,
-    session::Clients,
+    session::{Clients, Flows},
     upstream::{Legs, Names, Pending},
 };
 
@@ -113,18 +113,20 @@ async fn start_claimed(
     };
     journal.write(claim.run_dir())?;
     let connections = preflight::connection_limit(config.limits.connections);
+    let cut = CancellationToken::new();
     let mut keeper = Keeper {
         lasting: Lasting {
             stats: Stats::new(),
             log,
             drain: CancellationToken::new(),
-            cut: CancellationToken::new(),
+            cut: cut.clone(),
             valve: watch::Sender::new([0; 2]),
             pressure: Arc::new(Notify::new()),
             pending: Arc::new(Pending::default()),
             legs: Arc::new(Legs::new(config.spoof.ports.clone())),
             names: Arc::new(Names::default()),
             clients: Arc::new(Clients::default()),
+            flows: Arc::new(Flows::new(cut)),
             declining: Arc::new(Semaphore::new(DECLINING)),
         },
         valves: Valves::new(interfaces.iter().count()),

@@ -67,6 +67,7 @@ impl Session {
         let connected = tokio::select! {
             connected = connected => connected,
             () = opened => return Err(Unconnected::ValveOpened),
+            () = self.live.bypassed_now() => return Err(Unconnected::BypassedNow),
         };
         self.connected(way, connected)
     }
@@ -109,6 +110,8 @@ pub(super) enum Unconnected {
     Failed(ConnectError),
     /// The valve opened: the client should come again, and will go direct.
     ValveOpened,
+    /// A bypass has ended the client's connection.
+    BypassedNow,
 }
 
 impl Unconnected {
@@ -116,6 +119,7 @@ impl Unconnected {
         match self {
             Self::Failed(error) => error.reason(),
             Self::ValveOpened => Reason::NoReturnPath,
+            Self::BypassedNow => Reason::BypassedNow,
         }
     }
 
@@ -123,7 +127,9 @@ impl Unconnected {
     /// `None` is a reset.
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
-            Self::Failed(ConnectError::Refused | ConnectError::Reset) | Self::ValveOpened => None,
+            Self::Failed(ConnectError::Refused | ConnectError::Reset)
+            | Self::ValveOpened
+            | Self::BypassedNow => None,
             Self::Failed(ConnectError::Timeout) => Some(504),
             Self::Failed(ConnectError::Limit(_) | ConnectError::NoSourcePort(_)) => Some(503),
             Self::Failed(_) => Some(502),

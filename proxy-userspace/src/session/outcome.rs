@@ -48,8 +48,8 @@ pub(super) enum Outcome {
     BadRequest,
     /// Somebody was waited for too long.
     Expired(Reason),
-    /// The drain's deadline.
-    Cut,
+    /// It was ended from outside: the drain's deadline, or a bypass.
+    Cut(Reason),
 }
 
 /// What both directions tell each other and the record.
@@ -140,8 +140,9 @@ impl Session {
             }
             Outcome::BadResponse => (After::Reset(Dead::Neither), Reason::BadResponse),
             Outcome::BadRequest => (After::Reset(Dead::Neither), Reason::BadRequest),
-            Outcome::Expired(reason) => (After::Reset(Dead::Neither), reason),
-            Outcome::Cut => (After::Reset(Dead::Neither), Reason::Draining),
+            Outcome::Expired(reason) | Outcome::Cut(reason) => {
+                (After::Reset(Dead::Neither), reason)
+            }
         };
         let status = match reason {
             Reason::BadResponse => Some(502),

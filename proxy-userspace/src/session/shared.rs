@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{clients::Clients, watch::Patience};
+use super::{clients::Clients, flows::Flows, watch::Patience};
 use crate::{
     config,
     http::HeadLimits,
@@ -48,6 +48,8 @@ pub struct Shared {
     pub names: Arc<Names>,
     /// Connections by client.
     pub clients: Arc<Clients>,
+    /// The connections that sessions serve.
+    pub flows: Arc<Flows>,
     /// Places for clients that are told why they are not served.
     pub declining: Arc<Semaphore>,
     /// Counters.

@@ -83,7 +83,7 @@ impl Session {
             both = async { tokio::try_join!(up, down) } => both.map_err(|dead| (dead, reason)),
             _ = watch.expired() => Err((Dead::Neither, Reason::IdleTimeout)),
             // A tunnel has no end that could be waited for: it lives to the drain's deadline.
-            () = self.shared.cut.cancelled() => Err((Dead::Neither, Reason::Draining)),
+            why = self.live.cut() => Err((Dead::Neither, why)),
         };
         transaction.bytes_in += bytes_in.get();
         transaction.bytes_out += bytes_out.get();
@@ -108,13 +108,13 @@ impl Session {
         let watch = Watch::over(self.shared.patience, client, origin_stream);
         let down = Path::down(origin_stream, client, &watch, &bytes_out);
         let ended = tokio::select! {
-            ended = down.stream(&mut origin.leg.buffer) => ended.is_ok(),
-            _ = watch.expired() => false,
-            () = self.shared.cut.cancelled() => false,
+            ended = down.stream(&mut origin.leg.buffer) => ended.map_err(|_| Reason::OriginClosed),
+            _ = watch.expired() => Err(Reason::OriginClosed),
+            why = self.live.cut() => Err(why),
         };
         transaction.bytes_out = bytes_out.get();
-        transaction.end(&self.shared, Reason::OriginClosed);
-        if ended {
+        transaction.end(&self.shared, ended.err().unwrap_or(Reason::OriginClosed));
+        if ended.is_ok() {
             self.close(LINGER).await;
         } else {
             self.reset(Dead::Neither).await;
