@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{self, AccessTarget, Config, LogFormat, LogQuery},
     http::HeadLimits,
+    learn::Reports,
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
@@ -125,6 +126,7 @@ pub(super) struct Lasting {
     pub(super) names: Arc<Names>,
     pub(super) clients: Arc<Clients>,
     pub(super) flows: Arc<Flows>,
+    pub(super) reports: Arc<Reports>,
     pub(super) declining: Arc<Semaphore>,
 }
 
@@ -165,6 +167,7 @@ impl Lasting {
             names: Arc::clone(&self.names),
             clients: Arc::clone(&self.clients),
             flows: Arc::clone(&self.flows),
+            reports: Arc::clone(&self.reports),
             declining: Arc::clone(&self.declining),
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),

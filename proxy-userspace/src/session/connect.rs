@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     addr::{OriginAddr, SpoofedAddr},
+    learn::Kind,
     reason::Reason,
-    upstream::{ConnectError, Way},
+    upstream::{ConnectError, Source, Way},
 };
 
 /// A connect that goes on while the client is listened to.
@@ -74,6 +75,7 @@ impl Session {
 
     /// Takes in what became of a connect.
     pub(super) fn connected(&mut self, way: Way, connected: Connected) -> Result<(), Unconnected> {
+        self.report(way, &connected);
         match connected {
             Ok((stream, spoofed)) => {
                 self.origin = Some(Origin {
@@ -89,6 +91,37 @@ impl Session {
                 Err(Unconnected::Failed(error))
             }
         }
+    }
+}
+
+impl Session {
+    /// Tells the learner what became of a connect from the client's address.
+    fn report(&self, way: Way, connected: &Connected) {
+        if way.source != Source::Client {
+            return;
+        }
+        let kind = match connected {
+            Ok(_) => Kind::Connected,
+            Err(
+                ConnectError::Refused
+                | ConnectError::Reset
+                | ConnectError::Unreachable(_)
+                | ConnectError::Timeout,
+            ) => Kind::ConnectFailed,
+            // That is our own trouble.
+            Err(
+                ConnectError::NoSourcePort(_)
+                | ConnectError::Limit(_)
+                | ConnectError::Socket { .. },
+            ) => return,
+        };
+        self.tell(kind);
+    }
+
+    /// Tells the learner what was seen of this connection.
+    pub(super) fn tell(&self, kind: Kind) {
+        let Self { from, to, .. } = self;
+        self.shared.reports.tell(kind, from.0.ip(), to.0);
     }
 }
 

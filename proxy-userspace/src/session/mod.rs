@@ -42,6 +42,7 @@ use crate::{
     addr::{ClientAddr, OriginAddr},
     config::Unknown,
     http::{self, Refusal},
+    learn::Kind,
     listener::Accepted,
     reason::Reason,
     upstream::Way,
@@ -98,7 +99,7 @@ impl Session {
     async fn run(mut self) {
         (self.fate, self.quiet_way) = self.fate();
         if self.fate == Fate::Tunnel {
-            return Box::pin(self.tunnel_from_start()).await;
+            return Box::pin(self.tunnel_from_start(None)).await;
         }
         let mut first = true;
         loop {
@@ -127,7 +128,11 @@ impl Session {
                 self.refuse(HTTP2).await;
             }
             Next::NotHttp | Next::Http2 if self.fate == Fate::Refused => self.denied().await,
-            Next::NotHttp | Next::Http2 | Next::OriginFirst => self.tunnel_from_start().await,
+            Next::NotHttp | Next::OriginFirst => {
+                self.tunnel_from_start(Some(Kind::NotHttp)).await;
+            }
+            // It is HTTP, and another client may speak what we do.
+            Next::Http2 => self.tunnel_from_start(None).await,
             Next::Unsolicited => self.pass_unsolicited().await,
             Next::Refused(refusal) => self.refuse(refusal).await,
             Next::NoOrigin(error) => self.part_without_origin(&error).await,

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::{Session, Shared, record::Transaction, request::Request};
 use crate::{
     http::ResponseHead,
+    learn::Kind,
     observe::{Asymmetry, Stats},
     reason::Reason,
 };
@@ -120,6 +121,9 @@ impl Session {
         mut transaction: Transaction,
     ) -> After {
         let stats = progress.stats;
+        if matches!(outcome, Outcome::Complete { .. }) {
+            self.tell(Kind::Served);
+        }
         let (after, reason) = match outcome {
             Outcome::Complete { persistent: true } => (After::NextRequest, Reason::Served),
             Outcome::Complete { persistent: false } => (After::Close, Reason::Served),

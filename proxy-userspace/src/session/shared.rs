@@ -9,6 +9,7 @@ use super::{clients::Clients, flows::Flows, watch::Patience};
 use crate::{
     config,
     http::HeadLimits,
+    learn::Reports,
     observe::{AccessLog, Stats},
     policy::Policy,
     upstream::{Names, Upstream},
@@ -50,6 +51,8 @@ pub struct Shared {
     pub clients: Arc<Clients>,
     /// The connections that sessions serve.
     pub flows: Arc<Flows>,
+    /// Where it is told what may be learned from.
+    pub reports: Arc<Reports>,
     /// Places for clients that are told why they are not served.
     pub declining: Arc<Semaphore>,
     /// Counters.

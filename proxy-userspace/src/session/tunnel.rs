@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     http::{ClientHello, client_hello},
+    learn::Kind,
     reason::Reason,
 };
 
@@ -21,13 +22,17 @@ use crate::{
 const HELLO: Duration = Duration::from_millis(100);
 
 impl Session {
-    /// The connection did not begin with HTTP: the origin gets the same bytes.
-    pub(super) async fn tunnel_from_start(mut self) {
+    /// The connection did not begin with HTTP, or nobody is to look: the origin gets the same
+    /// bytes. `seen`, if there is something to be learned from a tunnel that comes about.
+    pub(super) async fn tunnel_from_start(mut self, seen: Option<Kind>) {
         let mut transaction = self.transaction();
         if let Err(error) = self.connect(self.quiet_way).await {
             // No answer that the client's protocol would understand: a reset.
             transaction.end(&self.shared, error.reason());
             return self.reset(Dead::Origin).await;
+        }
+        if let Some(seen) = seen {
+            self.tell(seen);
         }
         transaction.spoofed = self.origin.as_ref().map(|origin| origin.spoofed);
         self.label_tls(&mut transaction).await;
