@@ -11,6 +11,7 @@ pub mod sys;
 pub mod bypass;
 pub mod config;
 pub mod http;
+pub mod learn;
 pub mod observe;
 
 pub mod dataplane;

@@ -81,11 +81,13 @@ pub enum Reason {
     /// The valve opened while the origin had not answered; the client was reset so that it
     /// comes again, directly.
     NoReturnPath,
+    /// A bypass entry that was added with the word to hold for live connections ended this one.
+    BypassedNow,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -120,6 +122,7 @@ impl Reason {
         Self::OwnListener,
         Self::Draining,
         Self::NoReturnPath,
+        Self::BypassedNow,
     ];
 
     /// The word.
@@ -160,6 +163,7 @@ impl Reason {
             Self::OwnListener => "own-listener",
             Self::Draining => "draining",
             Self::NoReturnPath => "no-return-path",
+            Self::BypassedNow => "bypassed-now",
         }
     }
 }

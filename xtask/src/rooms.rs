@@ -14,7 +14,7 @@ use crate::tools::workspace;
 /// Rooms by layer, lowest first. A room uses lower layers, never its own, never a higher one.
 const LAYERS: [&[&str]; 6] = [
     &["addr", "fault", "reason", "sys"],
-    &["bypass", "config", "http", "observe"],
+    &["bypass", "config", "http", "learn", "observe"],
     &["dataplane", "listener", "netconf", "policy", "upstream"],
     &["control", "lab", "session"],
     &["daemon"],

@@ -48,7 +48,11 @@ impl<'i> Document<'i> {
     /// The value of `section.key`, if the file has it.
     pub(super) fn value(&self, path: &str) -> Option<&Value<'i>> {
         let (section, key) = keys::split(path);
-        self.0.get(section)?.get_ref().as_table()?.get(key)
+        let mut table = &self.0;
+        for part in section.split('.') {
+            table = table.get(part)?.get_ref().as_table()?;
+        }
+        table.get(key)
     }
 
     /// Where an element of a list stands; the list itself, if it has no such element.
@@ -78,27 +82,40 @@ impl<'i> Document<'i> {
                     faults.extend(others.map(|other| not_a_rule(other.span(), other)));
                 }
                 _ if section == RULES => faults.push(not_a_rule(at, content)),
-                _ if !SECTIONS.iter().any(|(name, _)| *name == section) => {
+                _ if !is_section(section) => {
                     faults.push(Fault::new(at, unknown_at_top(section, content)));
                 }
-                DeValue::Table(table) => {
-                    let unknown = table.keys().filter(|key| !is_key(section, key.get_ref()));
-                    faults.extend(unknown.map(|key| {
-                        Fault::new(key.span(), unknown_in_section(section, key.get_ref()))
-                    }));
-                }
-                other => faults.push(Fault::new(
-                    at,
-                    format!(
-                        "\"{section}\" is a section, not {}; \
-                         write [{section}] on a line of its own",
-                        kind(other)
-                    ),
-                )),
+                _ => unknown_within(section, at, content, &mut faults),
             }
         }
         faults
     }
+}
+
+/// The same for a section and those within it.
+fn unknown_within(section: &str, at: Range<usize>, content: &Value<'_>, faults: &mut Vec<Fault>) {
+    let DeValue::Table(table) = content.get_ref() else {
+        return faults.push(Fault::new(
+            at,
+            format!(
+                "\"{section}\" is a section, not {}; write [{section}] on a line of its own",
+                kind(content.get_ref())
+            ),
+        ));
+    };
+    for (key, value) in table {
+        let (at, key) = (key.span(), key.get_ref());
+        let inner = format!("{section}.{key}");
+        if is_section(&inner) {
+            unknown_within(&inner, at, value, faults);
+        } else if !is_key(section, key) {
+            faults.push(Fault::new(at, unknown_in_section(section, key)));
+        }
+    }
+}
+
+fn is_section(name: &str) -> bool {
+    SECTIONS.iter().any(|(known, _)| *known == name)
 }
 
 /// The list of rules.
@@ -152,6 +169,7 @@ fn unknown_at_top(word: &str, content: &Value<'_>) -> String {
         };
     }
     let sections = SECTIONS.iter().map(|(name, _)| *name);
+    let sections = sections.filter(|name| !name.contains('.'));
     match nearest(word, sections.clone()) {
         Some(section) => format!("unknown section [{word}]; did you mean [{section}]?"),
         None => {
@@ -166,8 +184,10 @@ fn unknown_in_section(section: &str, word: &str) -> String {
     if let Some(other) = section_of(word) {
         return format!("unknown key \"{word}\" in [{section}]; it belongs to [{other}]");
     }
-    let known = KEYS.iter().map(|key| keys::split(key.path));
-    let known = known.filter(|(of, _)| *of == section).map(|(_, key)| key);
+    let known = KEYS.iter().map(|key| key.path);
+    let known = known.chain(SECTIONS.iter().map(|(name, _)| *name));
+    let known = known.map(keys::split).filter(|(of, _)| *of == section);
+    let known = known.map(|(_, key)| key).filter(|key| !key.is_empty());
     unknown_key(word, &format!("[{section}]"), known)
 }
 

@@ -10,7 +10,7 @@ use super::{
 
 /// A key of the file: how it is read, written, explained and whether a reload may change it.
 pub(super) struct Key {
-    /// `section.key`
+    /// `section.key`; a section within another is `outer.inner.key`.
     pub(super) path: &'static str,
     /// Whether a running daemon can take a new value.
     pub(super) live: bool,
@@ -23,7 +23,7 @@ pub(super) struct Key {
 }
 
 /// The sections in the order of the sample, with their comments.
-pub(super) const SECTIONS: [(&str, &str); 9] = [
+pub(super) const SECTIONS: [(&str, &str); 10] = [
     ("intercept", "What is intercepted."),
     (
         "spoof",
@@ -44,6 +44,10 @@ pub(super) const SECTIONS: [(&str, &str); 9] = [
         "Destinations and sources that are never intercepted (`weir bypass`).",
     ),
     (
+        "bypass.learn",
+        "What is not HTTP, or cannot be connected, is bypassed after a while.",
+    ),
+    (
         "host",
         "The numbers that weir occupies in this host's routing.",
     ),
@@ -58,20 +62,33 @@ const INSTANT: Duration = Duration::from_millis(1);
 const BLINK: Duration = Duration::from_millis(100);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+const SECOND: Duration = Duration::from_secs(1);
 
-/// `key!(section.field: format(bounds), live or fixed, comment)`; the field's name is the key's.
+/// `key!(section.field: format(bounds), live or fixed, comment)`; the field's name is the key's,
+/// unless `as "section.key"` says otherwise.
 macro_rules! key {
-    ($section:ident.$name:ident: $format:ident($($bounds:expr)?), $live:ident, $doc:literal) => {
+    ($section:ident $(.$name:ident)+: $format:ident($($bounds:expr)?), $live:ident, $doc:literal) => {
+        key!(@at (concat!(stringify!($section), $(".", stringify!($name)),+))
+            $section $(.$name)+: $format($($bounds)?), $live, $doc)
+    };
+    ($section:ident $(.$name:ident)+ as $path:literal:
+        $format:ident($($bounds:expr)?), $live:ident, $doc:literal) => {
+        key!(@at ($path) $section $(.$name)+: $format($($bounds)?), $live, $doc)
+    };
+    (@at ($path:expr) $section:ident $(.$name:ident)+:
+        $format:ident($($bounds:expr)?), $live:ident, $doc:literal) => {
         Key {
-            path: concat!(stringify!($section), ".", stringify!($name)),
+            path: $path,
             live: key!(@$live),
             doc: $doc,
             set: |config, value| {
-                config.$section.$name = format::$format::read(value $(, $bounds)?)?;
+                config.$section $(.$name)+ = format::$format::read(value $(, $bounds)?)?;
                 Ok(())
             },
-            show: |config| format::$format::show(&config.$section.$name),
+            show: |config| format::$format::show(&config.$section $(.$name)+),
         }
     };
     (@live) => { true };
@@ -80,7 +97,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 45] = [
+pub(super) static KEYS: [Key; 52] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
@@ -166,6 +183,22 @@ pub(super) static KEYS: [Key; 45] = [
          list of filters such as \"info,proxy_userspace::session=debug\"."),
     key!(bypass.file: file(), fixed,
         "The durable list, an absolute path. Empty: /var/lib/weir/<instance>/bypass.json"),
+    key!(bypass.learn.enabled: boolean(), live,
+        "Whether entries are added. What they would be is found out in any case."),
+    key!(bypass.learn.events: number(1..=20), live,
+        "So many events of one client and destination within the window: flows that are not\n\
+         HTTP, or connects that fail while others work (1 to 20)."),
+    key!(bypass.learn.window: duration(SECOND..=DAY), live,
+        "How long an event counts (1s to 24h)."),
+    key!(bypass.learn.lifetime as "bypass.learn.for": duration(SECOND..=YEAR), live,
+        "How long a learned entry holds (1s to 8784h)."),
+    key!(bypass.learn.clients: count(2..=1000), live,
+        "Once so many clients agree, and it works for nobody, the entry is for all (2 to 1000)."),
+    key!(bypass.learn.limit: count(1..=100_000), live,
+        "Learned entries at once (1 to 100000); a client has at most a quarter of them."),
+    key!(bypass.learn.never: prefixes(), live,
+        "Destinations and clients that nothing is learned about, such as [\"10.0.0.0/8\"];\n\
+         besides those destinations that a [[rule]] names."),
     key!(host.table: table(), fixed,
         "Number of the routing table that delivers marked packets locally."),
     key!(host.priority: number(1..=32_765), fixed,
@@ -178,9 +211,9 @@ pub(super) static KEYS: [Key; 45] = [
         "Worker threads; 0 is one per CPU."),
 ];
 
-/// `section.key` in its two halves.
+/// `section.key` in its two halves; the section's name may have a dot too.
 pub(super) fn split(path: &str) -> (&str, &str) {
-    path.split_once('.').unwrap_or((path, ""))
+    path.rsplit_once('.').unwrap_or((path, ""))
 }
 
 /// `config` as a commented file.

@@ -315,6 +315,41 @@ pub enum LogQuery {
 pub struct Bypass {
     /// The durable list, an absolute path. Default: [`Bypass::path`] of the instance.
     pub file: Option<PathBuf>,
+    /// What is bypassed after a while without anybody's word.
+    pub learn: Learn,
+}
+
+/// `[bypass.learn]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learn {
+    /// Whether entries are added; what would be is seen in any case. Default: no.
+    pub enabled: bool,
+    /// So many events of one client and destination make an entry. Default: 3.
+    pub events: u32,
+    /// How long an event counts. Default: 10 min.
+    pub window: Duration,
+    /// How long a learned entry holds (`for`). Default: 24 h.
+    pub lifetime: Duration,
+    /// So many clients make an entry for all. Default: 3.
+    pub clients: usize,
+    /// Learned entries at once. Default: 10,000.
+    pub limit: usize,
+    /// Destinations and clients that nothing is learned about. Default: none.
+    pub never: Vec<IpNet>,
+}
+
+impl Default for Learn {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            events: 3,
+            window: Duration::from_secs(600),
+            lifetime: Duration::from_secs(24 * 3600),
+            clients: 3,
+            limit: 10_000,
+            never: Vec::new(),
+        }
+    }
 }
 
 impl Bypass {

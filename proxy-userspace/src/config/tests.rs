@@ -74,6 +74,14 @@ access = "/var/log/we\"ir/\u0001access.json"
 level = "warn,proxy_userspace::session=debug"
 [bypass]
 file = "/srv/bypass.json"
+[bypass.learn]
+enabled = true
+events = 5
+window = "1m"
+for = "48h"
+clients = 7
+limit = 11
+never = ["10.0.0.0/8", "2001:db8::1"]
 [host]
 table = 100
 priority = 50
@@ -145,6 +153,18 @@ fn every_key_is_read_into_its_type() {
         },
         bypass: Bypass {
             file: Some("/srv/bypass.json".into()),
+            learn: Learn {
+                enabled: true,
+                events: 5,
+                window: Duration::from_secs(60),
+                lifetime: Duration::from_secs(2 * 24 * 3600),
+                clients: 7,
+                limit: 11,
+                never: vec![
+                    "10.0.0.0/8".parse().unwrap(),
+                    "2001:db8::1/128".parse().unwrap(),
+                ],
+            },
         },
         host: Host {
             table: 100,
@@ -168,6 +188,13 @@ fn what_is_shown_reads_back() {
 fn dotted_keys_and_inline_tables_are_the_same_toml() {
     let config = parse("limits.fields = 7\nhost = { table = 9 }\n").unwrap();
     assert_eq!((config.limits.fields, config.host.table), (7, 9));
+    for text in [
+        "bypass.learn.events = 7\n",
+        "[bypass]\nlearn = { events = 7 }\n",
+        "[bypass]\nlearn.events = 7\n",
+    ] {
+        assert_eq!(parse(text).unwrap().bypass.learn.events, 7);
+    }
 }
 
 #[test]
@@ -204,6 +231,23 @@ fn unknown_words_are_located_and_explained() {
     assert_eq!(
         error("log = \"info\"\n"),
         "weir.toml:1:1: \"log\" is a section, not a string; write [log] on a line of its own"
+    );
+    assert_eq!(
+        error("[bypass.lern]\nevents = 1\n"),
+        "weir.toml:1:9: unknown key \"lern\" in [bypass]; did you mean \"learn\"?"
+    );
+    assert_eq!(
+        error("[bypass.learn]\nevnts = 1\n"),
+        "weir.toml:2:1: unknown key \"evnts\" in [bypass.learn]; did you mean \"events\"?"
+    );
+    assert_eq!(
+        error("[bypass]\nevents = 1\n"),
+        "weir.toml:2:1: unknown key \"events\" in [bypass]; it belongs to [bypass.learn]"
+    );
+    assert_eq!(
+        error("[bypass]\nlearn = true\n"),
+        "weir.toml:2:1: \"bypass.learn\" is a section, not a boolean; \
+         write [bypass.learn] on a line of its own"
     );
     assert!(error("[[log]]\nlevel = \"info\"\n").contains("\"log\" is a section, not a list"));
 }
@@ -304,6 +348,7 @@ fn a_reload_names_what_it_cannot_change() {
 fn the_bypass_list_is_the_instances_own_unless_placed() {
     let placed = Bypass {
         file: Some("/srv/b.json".into()),
+        ..Bypass::default()
     };
     assert_eq!(placed.path("x"), PathBuf::from("/srv/b.json"));
     assert_eq!(

@@ -17,6 +17,7 @@ use super::{
     Options,
     instance::Claim,
     interfaces::Interfaces,
+    learn,
     settings::{self, Lasting},
     status, stop,
     valves::Valves,
@@ -26,6 +27,7 @@ use crate::{
     bypass::{Set, Store},
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
+    learn::{Event, Learner},
     netconf::{Handle, delivery::Plan, journal::Journal},
     policy::Policy,
     session::Shared,
@@ -57,6 +59,9 @@ pub(super) struct Keeper {
     pub(super) shared: Option<watch::Sender<Arc<Shared>>>,
     pub(super) listen: Option<ListenLink>,
     pub(super) valves: Valves,
+    pub(super) learner: Learner,
+    /// What sessions have seen, for the learner.
+    pub(super) seen: mpsc::Receiver<Event>,
     /// The limit in force.
     pub(super) connections: usize,
     pub(super) overload_told: Option<Instant>,
@@ -227,6 +232,7 @@ impl Keeper {
         if let Some(shared) = &self.shared {
             shared.send_replace(self.lasting.shared(&new, policy, self.connections));
         }
+        self.learner.set_terms(learn::terms(&new));
         self.options.config = new;
         self.close_valves();
         Ok(())
@@ -234,6 +240,7 @@ impl Keeper {
 
     fn tick(&mut self) {
         self.look_at_valves();
+        self.learn();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
         settings.valve = self.valves.of_origins();

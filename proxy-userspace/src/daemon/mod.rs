@@ -4,6 +4,7 @@ mod edit;
 mod instance;
 mod interfaces;
 mod keeper;
+mod learn;
 mod preflight;
 mod settings;
 mod start;

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{self, AccessTarget, Config, LogFormat, LogQuery},
     http::HeadLimits,
+    learn::Reports,
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
-    session::{Clients, Patience, Shared},
+    session::{Clients, Flows, Patience, Shared},
     upstream::{Legs, Names, Pending, Upstream},
 };
 
@@ -124,6 +125,8 @@ pub(super) struct Lasting {
     pub(super) legs: Arc<Legs>,
     pub(super) names: Arc<Names>,
     pub(super) clients: Arc<Clients>,
+    pub(super) flows: Arc<Flows>,
+    pub(super) reports: Arc<Reports>,
     pub(super) declining: Arc<Semaphore>,
 }
 
@@ -163,6 +166,8 @@ impl Lasting {
             policy: Arc::new(policy),
             names: Arc::clone(&self.names),
             clients: Arc::clone(&self.clients),
+            flows: Arc::clone(&self.flows),
+            reports: Arc::clone(&self.reports),
             declining: Arc::clone(&self.declining),
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),

@@ -15,7 +15,7 @@ use super::{
     instance::Claim,
     interfaces::{Interface, Interfaces},
     keeper::{Inputs, Keeper, Running, Signals},
-    preflight,
+    learn, preflight,
     settings::{self, DECLINING, Lasting},
     undo,
     valves::Valves,
@@ -27,6 +27,7 @@ use crate::{
     control::Server,
     dataplane::{Dataplane, attach},
     fault::Fault,
+    learn::{Learner, Reports},
     listener::{self, Family},
     netconf::{
         self,
@@ -36,7 +37,7 @@ use crate::{
     },
     observe::{AccessLog, Stats},
     policy::Policy,
-    session::Clients,
+    session::{Clients, Flows},
     upstream::{Legs, Names, Pending},
 };
 
@@ -113,21 +114,27 @@ async fn start_claimed(
     };
     journal.write(claim.run_dir())?;
     let connections = preflight::connection_limit(config.limits.connections);
+    let cut = CancellationToken::new();
+    let (reports, seen) = Reports::new();
     let mut keeper = Keeper {
         lasting: Lasting {
             stats: Stats::new(),
             log,
             drain: CancellationToken::new(),
-            cut: CancellationToken::new(),
+            cut: cut.clone(),
             valve: watch::Sender::new([0; 2]),
             pressure: Arc::new(Notify::new()),
             pending: Arc::new(Pending::default()),
             legs: Arc::new(Legs::new(config.spoof.ports.clone())),
             names: Arc::new(Names::default()),
             clients: Arc::new(Clients::default()),
+            flows: Arc::new(Flows::new(cut)),
+            reports,
             declining: Arc::new(Semaphore::new(DECLINING)),
         },
         valves: Valves::new(interfaces.iter().count()),
+        learner: Learner::new(learn::terms(&options.config)),
+        seen,
         started: Instant::now(),
         shared: None,
         listen: None,

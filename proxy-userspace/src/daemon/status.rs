@@ -89,6 +89,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "hosts": stats.hosts,
         "memory": stats.memory,
         "log_lines_lost": keeper.lasting.log.lost(),
+        "learn": keeper.learn_status(),
         "bypass": { "entries": keeper.set.len(), "generation": keeper.set.generation() },
     }))
 }

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     addr::{OriginAddr, SpoofedAddr},
+    learn::Kind,
     reason::Reason,
-    upstream::{ConnectError, Way},
+    upstream::{ConnectError, Source, Way},
 };
 
 /// A connect that goes on while the client is listened to.
@@ -67,12 +68,14 @@ impl Session {
         let connected = tokio::select! {
             connected = connected => connected,
             () = opened => return Err(Unconnected::ValveOpened),
+            () = self.live.bypassed_now() => return Err(Unconnected::BypassedNow),
         };
         self.connected(way, connected)
     }
 
     /// Takes in what became of a connect.
     pub(super) fn connected(&mut self, way: Way, connected: Connected) -> Result<(), Unconnected> {
+        self.report(way, &connected);
         match connected {
             Ok((stream, spoofed)) => {
                 self.origin = Some(Origin {
@@ -88,6 +91,37 @@ impl Session {
                 Err(Unconnected::Failed(error))
             }
         }
+    }
+}
+
+impl Session {
+    /// Tells the learner what became of a connect from the client's address.
+    fn report(&self, way: Way, connected: &Connected) {
+        if way.source != Source::Client {
+            return;
+        }
+        let kind = match connected {
+            Ok(_) => Kind::Connected,
+            Err(
+                ConnectError::Refused
+                | ConnectError::Reset
+                | ConnectError::Unreachable(_)
+                | ConnectError::Timeout,
+            ) => Kind::ConnectFailed,
+            // That is our own trouble.
+            Err(
+                ConnectError::NoSourcePort(_)
+                | ConnectError::Limit(_)
+                | ConnectError::Socket { .. },
+            ) => return,
+        };
+        self.tell(kind);
+    }
+
+    /// Tells the learner what was seen of this connection.
+    pub(super) fn tell(&self, kind: Kind) {
+        let Self { from, to, .. } = self;
+        self.shared.reports.tell(kind, from.0.ip(), to.0);
     }
 }
 
@@ -109,6 +143,8 @@ pub(super) enum Unconnected {
     Failed(ConnectError),
     /// The valve opened: the client should come again, and will go direct.
     ValveOpened,
+    /// A bypass has ended the client's connection.
+    BypassedNow,
 }
 
 impl Unconnected {
@@ -116,6 +152,7 @@ impl Unconnected {
         match self {
             Self::Failed(error) => error.reason(),
             Self::ValveOpened => Reason::NoReturnPath,
+            Self::BypassedNow => Reason::BypassedNow,
         }
     }
 
@@ -123,7 +160,9 @@ impl Unconnected {
     /// `None` is a reset.
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
-            Self::Failed(ConnectError::Refused | ConnectError::Reset) | Self::ValveOpened => None,
+            Self::Failed(ConnectError::Refused | ConnectError::Reset)
+            | Self::ValveOpened
+            | Self::BypassedNow => None,
             Self::Failed(ConnectError::Timeout) => Some(504),
             Self::Failed(ConnectError::Limit(_) | ConnectError::NoSourcePort(_)) => Some(503),
             Self::Failed(_) => Some(502),

@@ -161,7 +161,7 @@ impl Session {
                     }
                 }
                 reason = watch.expired() => return Outcome::Expired(reason),
-                () = self.shared.cut.cancelled() => return Outcome::Cut,
+                why = self.live.cut() => return Outcome::Cut(why),
             }
         };
         match ended {
@@ -178,6 +178,7 @@ impl Session {
                             _ = &mut sending => false,
                             () = progress.sent.notified() => true,
                             _ = watch.expired() => false,
+                            _ = self.live.cut() => false,
                         };
                 }
                 Outcome::Complete { persistent }

@@ -10,6 +10,7 @@ mod connect;
 mod decide;
 mod decline;
 mod exchange;
+mod flows;
 mod host;
 mod leg;
 mod next;
@@ -25,12 +26,13 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::{clients::Clients, decline::decline, shared::Shared, watch::Patience};
+pub use self::{clients::Clients, decline::decline, flows::Flows, shared::Shared, watch::Patience};
 
 use self::{
     buffer::Meter,
     connect::{Connecting, Unconnected},
     decide::Fate,
+    flows::Live,
     leg::{LINGER, LINGER_TOTAL, Leg, Origin},
     next::Next,
     outcome::{After, Dead},
@@ -40,6 +42,7 @@ use crate::{
     addr::{ClientAddr, OriginAddr},
     config::Unknown,
     http::{self, Refusal},
+    learn::Kind,
     listener::Accepted,
     reason::Reason,
     upstream::Way,
@@ -59,6 +62,7 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
     let meter = Meter::new(Arc::clone(&shared.stats), shared.memory);
     let session = Session {
         client: Leg::new(accepted.stream, &meter),
+        live: shared.flows.enter(accepted.client, accepted.origin),
         from: accepted.client,
         to: accepted.origin,
         origin: None,
@@ -74,6 +78,8 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
 
 struct Session {
     client: Leg,
+    /// What it is to others, and by which they can end it.
+    live: Live,
     from: ClientAddr,
     to: OriginAddr,
     origin: Option<Origin>,
@@ -93,7 +99,7 @@ impl Session {
     async fn run(mut self) {
         (self.fate, self.quiet_way) = self.fate();
         if self.fate == Fate::Tunnel {
-            return Box::pin(self.tunnel_from_start()).await;
+            return Box::pin(self.tunnel_from_start(None)).await;
         }
         let mut first = true;
         loop {
@@ -122,7 +128,11 @@ impl Session {
                 self.refuse(HTTP2).await;
             }
             Next::NotHttp | Next::Http2 if self.fate == Fate::Refused => self.denied().await,
-            Next::NotHttp | Next::Http2 | Next::OriginFirst => self.tunnel_from_start().await,
+            Next::NotHttp | Next::OriginFirst => {
+                self.tunnel_from_start(Some(Kind::NotHttp)).await;
+            }
+            // It is HTTP, and another client may speak what we do.
+            Next::Http2 => self.tunnel_from_start(None).await,
             Next::Unsolicited => self.pass_unsolicited().await,
             Next::Refused(refusal) => self.refuse(refusal).await,
             Next::NoOrigin(error) => self.part_without_origin(&error).await,
@@ -143,6 +153,13 @@ impl Session {
 
     /// The connection ends between requests; an unfinished head is worth a line in the log.
     async fn part(mut self, reason: Reason) {
+        if reason == Reason::BypassedNow {
+            // Each connection that an operator has ended leaves a line, idle or not.
+            let mut transaction = self.transaction();
+            transaction.bytes_in = self.client.buffer.len() as u64;
+            transaction.end(&self.shared, reason);
+            return self.reset(Dead::Neither).await;
+        }
         if !self.client.buffer.is_empty() {
             let mut transaction = self.transaction();
             transaction.bytes_in = self.client.buffer.len() as u64;
@@ -213,7 +230,10 @@ impl Session {
     /// origin need not wait for the client's FIN.
     async fn close(self, patience: Duration) {
         drop((self.origin, self.connecting));
-        self.client.finish(patience).await;
+        tokio::select! {
+            () = self.client.finish(patience) => {}
+            () = self.live.bypassed_now() => {}
+        }
     }
 
     /// Passes a reset on: whoever sent it, or would have without us, the other side sees one,

@@ -163,7 +163,7 @@ impl Session {
         let deadline = self.deadline(head);
         let quiet = first && idle && self.origin.is_none() && self.connecting.is_none();
         let silence = self.silence().filter(|_| quiet);
-        let Shared { drain, cut, .. } = &*self.shared;
+        let Shared { drain, .. } = &*self.shared;
         let drained = async {
             drain.cancelled().await;
             if first {
@@ -201,7 +201,7 @@ impl Session {
             connected = connected => connected,
             () = silence => return Woken::Silence,
             () = drained, if idle => return Woken::Over(Reason::Draining),
-            () = cut.cancelled() => return Woken::Over(Reason::Draining),
+            why = self.live.cut() => return Woken::Over(why),
             () = sleep_until(deadline) => return Woken::Over(if idle {
                 Reason::IdleTimeout
             } else {

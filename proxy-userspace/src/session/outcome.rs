@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::{Session, Shared, record::Transaction, request::Request};
 use crate::{
     http::ResponseHead,
+    learn::Kind,
     observe::{Asymmetry, Stats},
     reason::Reason,
 };
@@ -48,8 +49,8 @@ pub(super) enum Outcome {
     BadRequest,
     /// Somebody was waited for too long.
     Expired(Reason),
-    /// The drain's deadline.
-    Cut,
+    /// It was ended from outside: the drain's deadline, or a bypass.
+    Cut(Reason),
 }
 
 /// What both directions tell each other and the record.
@@ -120,6 +121,9 @@ impl Session {
         mut transaction: Transaction,
     ) -> After {
         let stats = progress.stats;
+        if matches!(outcome, Outcome::Complete { .. }) {
+            self.tell(Kind::Served);
+        }
         let (after, reason) = match outcome {
             Outcome::Complete { persistent: true } => (After::NextRequest, Reason::Served),
             Outcome::Complete { persistent: false } => (After::Close, Reason::Served),
@@ -140,8 +144,9 @@ impl Session {
             }
             Outcome::BadResponse => (After::Reset(Dead::Neither), Reason::BadResponse),
             Outcome::BadRequest => (After::Reset(Dead::Neither), Reason::BadRequest),
-            Outcome::Expired(reason) => (After::Reset(Dead::Neither), reason),
-            Outcome::Cut => (After::Reset(Dead::Neither), Reason::Draining),
+            Outcome::Expired(reason) | Outcome::Cut(reason) => {
+                (After::Reset(Dead::Neither), reason)
+            }
         };
         let status = match reason {
             Reason::BadResponse => Some(502),

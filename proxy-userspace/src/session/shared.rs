@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{clients::Clients, watch::Patience};
+use super::{clients::Clients, flows::Flows, watch::Patience};
 use crate::{
     config,
     http::HeadLimits,
+    learn::Reports,
     observe::{AccessLog, Stats},
     policy::Policy,
     upstream::{Names, Upstream},
@@ -48,6 +49,10 @@ pub struct Shared {
     pub names: Arc<Names>,
     /// Connections by client.
     pub clients: Arc<Clients>,
+    /// The connections that sessions serve.
+    pub flows: Arc<Flows>,
+    /// Where it is told what may be learned from.
+    pub reports: Arc<Reports>,
     /// Places for clients that are told why they are not served.
     pub declining: Arc<Semaphore>,
     /// Counters.

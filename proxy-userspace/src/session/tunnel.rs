@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     http::{ClientHello, client_hello},
+    learn::Kind,
     reason::Reason,
 };
 
@@ -21,13 +22,17 @@ use crate::{
 const HELLO: Duration = Duration::from_millis(100);
 
 impl Session {
-    /// The connection did not begin with HTTP: the origin gets the same bytes.
-    pub(super) async fn tunnel_from_start(mut self) {
+    /// The connection did not begin with HTTP, or nobody is to look: the origin gets the same
+    /// bytes. `seen`, if there is something to be learned from a tunnel that comes about.
+    pub(super) async fn tunnel_from_start(mut self, seen: Option<Kind>) {
         let mut transaction = self.transaction();
         if let Err(error) = self.connect(self.quiet_way).await {
             // No answer that the client's protocol would understand: a reset.
             transaction.end(&self.shared, error.reason());
             return self.reset(Dead::Origin).await;
+        }
+        if let Some(seen) = seen {
+            self.tell(seen);
         }
         transaction.spoofed = self.origin.as_ref().map(|origin| origin.spoofed);
         self.label_tls(&mut transaction).await;
@@ -83,7 +88,7 @@ impl Session {
             both = async { tokio::try_join!(up, down) } => both.map_err(|dead| (dead, reason)),
             _ = watch.expired() => Err((Dead::Neither, Reason::IdleTimeout)),
             // A tunnel has no end that could be waited for: it lives to the drain's deadline.
-            () = self.shared.cut.cancelled() => Err((Dead::Neither, Reason::Draining)),
+            why = self.live.cut() => Err((Dead::Neither, why)),
         };
         transaction.bytes_in += bytes_in.get();
         transaction.bytes_out += bytes_out.get();
@@ -108,13 +113,13 @@ impl Session {
         let watch = Watch::over(self.shared.patience, client, origin_stream);
         let down = Path::down(origin_stream, client, &watch, &bytes_out);
         let ended = tokio::select! {
-            ended = down.stream(&mut origin.leg.buffer) => ended.is_ok(),
-            _ = watch.expired() => false,
-            () = self.shared.cut.cancelled() => false,
+            ended = down.stream(&mut origin.leg.buffer) => ended.map_err(|_| Reason::OriginClosed),
+            _ = watch.expired() => Err(Reason::OriginClosed),
+            why = self.live.cut() => Err(why),
         };
         transaction.bytes_out = bytes_out.get();
-        transaction.end(&self.shared, Reason::OriginClosed);
-        if ended {
+        transaction.end(&self.shared, ended.err().unwrap_or(Reason::OriginClosed));
+        if ended.is_ok() {
             self.close(LINGER).await;
         } else {
             self.reset(Dead::Neither).await;

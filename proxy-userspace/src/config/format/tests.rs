@@ -2,7 +2,7 @@ use crate::config::Config;
 
 /// `section.key = value` and the beginning of what is said about it, from the column on.
 #[rustfmt::skip]
-const WRONG: [(&str, &str); 71] = [
+const WRONG: [(&str, &str); 76] = [
     ("intercept.lan = \"eth1\"", "17: expected a list of interface names"),
     ("intercept.lan = [\"eth1\", 2]", "26: expected an interface name, found an integer"),
     ("intercept.lan = [\"\"]", "18: \"\" is no interface name: it is empty"),
@@ -65,6 +65,11 @@ const WRONG: [(&str, &str); 71] = [
     ("log.level = \"inof\"", "13: \"inof\" is no level; there are: off, error, warn"),
     ("log.level = \"a=b=c=d\"", "13: \"a=b=c=d\" is no filter"),
     ("bypass.file = \"bypass.json\"", "15: expected the absolute path of a file"),
+    ("bypass.learn.events = 0", "23: expected an integer between 1 and 20, found 0"),
+    ("bypass.learn.window = \"25h\"", "23: 25h is not between 1s and 24h"),
+    ("bypass.learn.for = 24", "20: expected a duration with a unit"),
+    ("bypass.learn.clients = 1", "24: expected an integer between 2 and 1000, found 1"),
+    ("bypass.learn.never = [\"lan\"]", "23: expected a prefix, such as"),
     ("host.table = 0", "14: 0 means no table"),
     ("host.table = 253", "14: 253 is the kernel's table \"default\""),
     ("host.table = 255", "14: 255 is the kernel's table \"local\""),

@@ -80,7 +80,9 @@ impl Kind {
             {
                 Self::Tunnel
             }
-            Reason::Draining if nameless && record.spoofed.is_some() => Self::Tunnel,
+            Reason::Draining | Reason::BypassedNow if nameless && record.spoofed.is_some() => {
+                Self::Tunnel
+            }
             // A tunnel that was cut, where there was a request for it.
             _ if record.status == Some(101) => Self::Tunnel,
             _ if record.method == Some(b"CONNECT") && matches!(record.status, Some(200..=299)) => {
@@ -108,7 +110,7 @@ fn result(record: &AccessRecord<'_>, kind: Kind, out: &mut Vec<u8>) {
     let ended: &[u8] = match (kind, record.reason) {
         (Kind::Own, _) => b"",
         (_, Reason::ClientStalled | Reason::SlowClient | Reason::IdleTimeout) => b"_TIMEDOUT",
-        (_, Reason::ClientClosed | Reason::Draining) => b"_ABORTED",
+        (_, Reason::ClientClosed | Reason::Draining | Reason::BypassedNow) => b"_ABORTED",
         _ => b"",
     };
     let status = match record.status {

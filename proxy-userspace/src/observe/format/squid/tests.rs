@@ -95,6 +95,7 @@ fn tunnels() {
     says_of(Reason::Tunnel, "TCP_TUNNEL/200");
     says_of(Reason::IdleTimeout, "TCP_TUNNEL_TIMEDOUT/200");
     says_of(Reason::Draining, "TCP_TUNNEL_ABORTED/200");
+    says_of(Reason::BypassedNow, "TCP_TUNNEL_ABORTED/200");
     let named = AccessRecord {
         sni: Some("a.example"),
         ..nameless(Reason::Tunnel)
@@ -146,6 +147,7 @@ fn ends() {
         (Reason::OriginClosed, "TCP_MISS/200"),
         (Reason::ClientClosed, "TCP_MISS_ABORTED/200"),
         (Reason::Draining, "TCP_MISS_ABORTED/200"),
+        (Reason::BypassedNow, "TCP_MISS_ABORTED/200"),
         (Reason::SlowClient, "TCP_MISS_TIMEDOUT/200"),
     ] {
         let record = AccessRecord {
