@@ -16,6 +16,7 @@ mod key;
 mod name;
 mod plan;
 mod set;
+mod store;
 pub mod text;
 mod timestamp;
 mod words;
@@ -30,6 +31,7 @@ pub use key::{Family, Key};
 pub use name::{LEARNED, ListName, MANUAL, NameError};
 pub use plan::{Change, Edit, EditError};
 pub use set::{List, Set};
+pub use store::{Store, StoreError};
 pub use timestamp::Timestamp;
 
 #[cfg(test)]
