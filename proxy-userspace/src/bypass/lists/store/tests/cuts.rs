@@ -85,6 +85,7 @@ fn what_a_power_cut_leaves_can_be_built_on() {
                 let when = format!("{fault:?} at {operation}, image {number}");
                 let (mut store, mut set) = open(&image).unwrap();
                 for (list, edit) in [
+                    ("b", add("203.0.113.1")),
                     ("a", add("203.0.113.1")),
                     ("a", remove("203.0.113.1")),
                     ("a", add("203.0.113.2")),

@@ -2,7 +2,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::*;
 use crate::bypass::lists::{
-    Edit, Timestamp,
+    Edit, Entry, Timestamp,
     samples::{entries, entry, name},
 };
 
@@ -239,4 +239,32 @@ fn a_directory_that_cannot_be_is_told() {
     fs::remove_file(&path).unwrap();
     keep(&mut store, &mut set, "a", add("::1"));
     assert_eq!(Store::open(&path, CAPACITY).unwrap().1, set);
+}
+
+#[test]
+#[ignore = "a measurement, for a machine that does nothing else"]
+fn a_million_entries_are_kept_and_read_within_seconds() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, mut set) = Store::open(directory.path(), CAPACITY).unwrap();
+    let many = (0..1_000_000_u32).map(|n| {
+        let [_, b, c, d] = n.wrapping_mul(0x9e_3779).to_be_bytes();
+        entry(&format!("10.{b}.{c}.{d}"))
+    });
+    let many: Vec<Entry> = many.collect();
+    let mut last = std::time::Instant::now();
+    let mut lap = |what: &str| {
+        let took = std::mem::replace(&mut last, std::time::Instant::now()).elapsed();
+        eprintln!("{what}: {took:?}");
+        assert!(took.as_secs() < 3, "{what}: {took:?}");
+    };
+    let change = set.plan(&name("a"), Edit::Replace(many)).unwrap();
+    lap("plan");
+    store.append(&set, &change).unwrap();
+    lap("append");
+    set.commit(&change);
+    lap("commit");
+    keep(&mut store, &mut set, "a", add("::1"));
+    lap("one more");
+    assert_eq!(Store::open(directory.path(), CAPACITY).unwrap().1, set);
+    lap("open");
 }

@@ -233,7 +233,10 @@ impl Disk for Simulated {
     fn sync(&mut self) -> io::Result<()> {
         self.step(|state, half| {
             let node = state.opened()?;
-            *node = node.after(if half { Loss::Half } else { Loss::Nothing });
+            // What is read is what was written, durable or not.
+            node.durable = node
+                .after(if half { Loss::Half } else { Loss::Nothing })
+                .durable;
             Ok(())
         })
     }
