@@ -111,7 +111,7 @@ pub(crate) fn write_config(directory: &Path, config: &str) {
     let mut text = config.to_owned();
     for (table, key, file) in [
         ("[log]", "access", "access.log"),
-        ("[bypass]", "file", "bypass"),
+        ("[bypass]", "directory", "bypass"),
     ] {
         if !config.contains(table) {
             let path = directory.join(file).display().to_string();

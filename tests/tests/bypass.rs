@@ -110,20 +110,26 @@ fn the_list_for_programs_has_everything() {
         "--comment",
         "Ä printer, \"old\"",
     ]);
+    let entry = |destination: Option<&str>, source: Option<&str>, comment: Option<&str>| {
+        json!({
+            "destination": destination,
+            "source": source,
+            "port": null,
+            "interface": null,
+            "action": "bypass",
+            "expires": null,
+            "comment": comment,
+            "owner": null,
+            "list": "manual",
+            "enabled": true,
+            "hits": 0,
+            "last_hit": null,
+        })
+    };
     let expected = json!([
-        {
-            "destination": "203.0.113.0/24",
-            "source": null,
-            "list": "manual",
-            "comment": "the bank",
-        },
-        { "destination": "fd77:2::4/128", "source": null, "list": "manual", "comment": null },
-        {
-            "destination": null,
-            "source": "10.77.1.3/32",
-            "list": "manual",
-            "comment": "Ä printer, \"old\"",
-        },
+        entry(None, Some("10.77.1.3/32"), Some("Ä printer, \"old\"")),
+        entry(Some("203.0.113.0/24"), None, Some("the bank")),
+        entry(Some("fd77:2::4/128"), None, None),
     ]);
     assert_eq!(list(&world), expected);
     for end in [weir_tests::Weir::stop, weir_tests::Weir::kill9] {
@@ -134,8 +140,8 @@ fn the_list_for_programs_has_everything() {
     let screen = world.weir.bypass(&["list"]);
     for word in [
         "203.0.113.0/24",
-        "fd77:2::4/128",
-        "10.77.1.3/32",
+        "fd77:2::4",
+        "src 10.77.1.3",
         "the bank",
         "manual",
     ] {
@@ -151,19 +157,23 @@ fn what_is_there_already_is_reported_and_stays_as_it_is() {
         .weir
         .bypass(&["add", "203.0.113.2", "--comment", "first"]);
     let (before, count) = (list(&world), generation(&world));
-    let said = world
-        .weir
-        .bypass(&["add", "203.0.113.2", "--comment", "second"]);
+    let said = world.weir.bypass(&["add", "203.0.113.2"]);
     assert!(said.contains("there already"), "{said}");
     assert_eq!(list(&world), before, "comment included");
     assert_eq!(generation(&world), count);
+    let said = world
+        .weir
+        .bypass(&["add", "203.0.113.2", "--comment", "second"]);
+    assert!(!said.contains("there already"), "{said}");
+    assert_eq!(list(&world)[0]["comment"], "second");
 
     let said = world
         .weir
         .bypass(&["add", "203.0.113.2/32", "203.0.113.3", "203.0.113.3"]);
-    assert!(said.contains("there already"), "{said}");
+    assert!(said.contains("1 there already"), "{said}");
     assert_eq!(destinations(&world), ["203.0.113.2/32", "203.0.113.3/32"]);
-    assert_eq!(generation(&world), count + 1);
+    assert_eq!(list(&world)[0]["comment"], "second");
+    assert_eq!(generation(&world), count + 2);
     // A source is another entry than a destination.
     let said = world.weir.bypass(&["add", "--src", "203.0.113.2"]);
     assert!(!said.contains("there already"), "{said}");
@@ -188,7 +198,7 @@ fn deleting_what_is_not_there_is_an_error_and_changes_nothing() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{absent:?}: {text}");
         assert!(
-            text.contains("not in the bypass list"),
+            text.contains("is not in bypass list manual"),
             "{absent:?}: {text}"
         );
         assert_eq!(list(&world), before, "{absent:?}");
@@ -246,19 +256,35 @@ fn a_file_that_is_damaged_is_not_taken_for_empty() {
     let mut world = World::new();
     world.weir.bypass(&["add", "203.0.113.2"]);
     world.weir.stop();
-    let file = world.weir.directory().join("bypass");
+    let directory = world.weir.directory().join("bypass");
+    let file = directory.join("manual.list");
     let good = fs::read(&file).unwrap();
     fs::write(&file, &good[..good.len() / 2]).unwrap();
-    let options = Options::config(&format!("[bypass]\nfile = {file:?}\n"));
+    let options = Options::config(&format!("[bypass]\ndirectory = {directory:?}\n"));
     let failed = weir_tests::Weir::refused(&world.net.router, &options);
-    assert!(
-        matches!(failed.status.code(), Some(1 | 2)),
-        "{}",
-        failed.output
-    );
+    assert_eq!(failed.status.code(), Some(1), "{}", failed.output);
     let named = failed.output.contains(&file.display().to_string());
     assert!(named, "{}", failed.output);
+
+    // By policy it starts, but does not intercept what it may not.
+    let config = format!("[bypass]\ndirectory = {directory:?}\ndamaged = \"direct\"\n");
+    let options = Options::config(&config);
+    let mut careful = weir_tests::Weir::start(&world.net.router, &options);
+    for family in Family::BOTH {
+        assert!(world.get(family).direct());
+    }
+    let output = careful.command(&["bypass", "add", "203.0.113.9"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(fs::read(&file).unwrap(), &good[..good.len() / 2]);
+    let named = careful.output().contains(&file.display().to_string());
+    assert!(named, "{}", careful.output());
     fs::write(&file, &good).unwrap();
+    let said = careful.reload(&config);
+    assert!(said.contains("configuration reloaded"), "{said}");
+    assert!(world.get(Family::V4).direct());
+    assert!(world.get(Family::V6).intercepted());
+    careful.stop();
+
     world.weir.start_again();
     assert!(world.get(Family::V4).direct());
 }

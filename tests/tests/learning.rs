@@ -17,11 +17,12 @@ fn what_is_not_http_is_learned() {
             not_http(&world, family);
         }
         learned(&world, number);
-        world.weir.says(&format!(
-            "destination={} port=80 source=\"{}\" reason=not-http clients=1 events=3",
-            family.origin(0),
-            family.client(),
-        ));
+        // In the list and in force: the next one is not read any more, nor any other client's less.
+        let key = format!("{} src {} port 80", family.origin(0), family.client());
+        until(SOON, "the entry", || entries(&world).contains(&key));
+        assert!(world.get(family).direct());
+        let second = SocketAddr::new(family.second_client(), 0);
+        assert!(world.get_from(second, family.http()).intercepted());
     }
 }
 
@@ -45,10 +46,15 @@ fn connects_that_fail_are_learned_while_others_work() {
         assert!(world.get(family).intercepted());
         refused(&world, family, family.second_client(), 81);
     }
-    world
-        .weir
-        .says("source=\"any\" reason=connect-failed clients=2 events=3");
+    let wide = format!("{} port 81", family.origin(0));
+    until(SOON, "the wider entry", || {
+        entries(&world).iter().any(|entry| *entry == wide)
+    });
     learned(&world, 2);
+    // In place of the first client's own.
+    until(SOON, "the end of the narrow one", || {
+        entries(&world).len() == 2
+    });
 }
 
 #[test]
@@ -77,6 +83,13 @@ fn nothing_is_learned_unless_it_is_wanted() {
 
 fn world(config: &str) -> World {
     World::with(&Layout::default(), &Options::config(config), |_| {})
+}
+
+/// What the learned list matches.
+fn entries(world: &World) -> Vec<String> {
+    let text = world.weir.bypass(&["export", "--list", "learned"]);
+    let key = |line: &str| line.split(" until ").next().unwrap_or_default().to_owned();
+    text.lines().map(key).collect()
 }
 
 fn lessons(world: &World) -> u64 {

@@ -20,7 +20,7 @@ fn separate_execs_find_each_other() {
     let list = directory.path().join("bypass.json");
     std::fs::write(
         &config,
-        format!("[bypass]\nfile = {:?}\n", list.display().to_string()),
+        format!("[bypass]\ndirectory = {:?}\n", list.display().to_string()),
     )
     .unwrap();
     let mut daemon = weir(&["run", "--lan", "lan0", "--wan", "wan0"])

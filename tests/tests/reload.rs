@@ -155,7 +155,10 @@ fn a_key_that_cannot_change_refuses_the_whole_reload() {
         ("host.priority", "[host]\npriority = 99\n"),
         ("host.steer_mark", "[host]\nsteer_mark = 0x40000000\n"),
         ("workers.count", "[workers]\ncount = 3\n"),
-        ("bypass.file", "[bypass]\nfile = \"/nowhere/else\"\n"),
+        (
+            "bypass.directory",
+            "[bypass]\ndirectory = \"/nowhere/else\"\n",
+        ),
         ("intercept.families", "[intercept]\nfamilies = [\"ipv4\"]\n"),
         ("spoof.ports", "[spoof]\nports = \"20000-20100\"\n"),
         ("log.level", "[log]\nlevel = \"debug\"\n"),

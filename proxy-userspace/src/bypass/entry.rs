@@ -1,239 +1,277 @@
-//! One line of a bypass list.
+//! One line of a list.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::fmt;
 
-use ipnet::IpNet;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{self, Visitor},
-};
+use serde::{Deserialize, Serialize};
 
-/// The list that entries belong to which an operator makes by hand.
-pub const MANUAL: &str = "manual";
+use super::{error::EntryError, key::Key, timestamp::Timestamp};
 
-/// What is bypassed: connections to a destination or, in place of it, from a source.
+/// Most characters of a comment and of an owner.
+pub(super) const LONGEST_NOTE: usize = 200;
+
+/// What happens to connections that an entry matches.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// They are left alone.
+    #[default]
+    Bypass,
+    /// They are intercepted, although a wider entry bypasses them.
+    Intercept,
+}
+
+/// What is matched, what becomes of it, until when, and what people noted down.
 ///
-/// An entry that exists is sound: it has exactly one of the two prefixes, without host bits, of
-/// a family that packets have. Its JSON is `{destination, source, list, comment}`, with `null`
-/// for what is absent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Unchecked")]
+/// An entry that exists is sound; see [`Key`]. Comment and owner have 1 to 200 characters, none of
+/// them a control character, and no blanks around them. [`fmt::Display`] writes its line of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    destination: Option<IpNet>,
-    source: Option<IpNet>,
-    list: String,
-    comment: Option<String>,
+    key: Key,
+    attributes: Attributes,
 }
 
-/// A prefix as an operator writes it, sound, but not yet said to be of a destination or a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EntrySpec(IpNet);
-
-/// What cannot be an entry.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EntryError {
-    /// Neither an address nor a prefix.
-    #[error("\"{0}\" is neither an address nor a prefix; write e.g. 192.0.2.7 or 2001:db8::/32")]
-    NotAPrefix(String),
-    /// Bits are set behind the prefix.
-    #[error("prefix {given} has host bits set; write {right}, or {} for the address", given.addr())]
-    HostBits {
-        /// The prefix as it was given.
-        given: IpNet,
-        /// The prefix that contains it.
-        right: IpNet,
-    },
-    /// The prefix covers a whole address family, and that was not forced.
-    #[error(
-        "prefix {0} covers every address and would end interception of its family; \
-         use --yes if that is meant"
-    )]
-    Everything(IpNet),
-    /// An IPv4 address in IPv6 clothes, which no packet carries.
-    #[error("{given} is never seen on the wire; write {right}")]
-    Mapped {
-        /// The prefix as it was given.
-        given: IpNet,
-        /// The IPv4 prefix that is meant.
-        right: IpNet,
-    },
-    /// Both a destination and a source.
-    #[error(
-        "an entry with both destination {destination} and source {source_prefix} is not possible \
-         in this version yet; make it one of them"
-    )]
-    Both {
-        /// The destination.
-        destination: IpNet,
-        /// The source.
-        source_prefix: IpNet,
-    },
-    /// Neither a destination nor a source.
-    #[error("an entry needs a destination or a source")]
-    Neither,
+/// Everything of an entry that it is not known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attributes {
+    /// Seconds since 1970, [`NEVER`] if it does not end: an `Option` would double it.
+    expires: u64,
+    notes: Option<Box<Notes>>,
+    pub(super) action: Action,
 }
 
-impl EntrySpec {
-    /// Reads an address or a prefix. `force` accepts the prefix that covers a whole family, which
-    /// only adding should refuse: it may well have to be found again and deleted.
-    ///
-    /// # Errors
-    ///
-    /// [`EntryError`], but for [`EntryError::Both`] and [`EntryError::Neither`].
-    pub fn parse(text: &str, force: bool) -> Result<Self, EntryError> {
-        let prefix = text
-            .parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| EntryError::NotAPrefix(text.to_owned()))?;
-        let prefix = sound(prefix)?;
-        if prefix.prefix_len() == 0 && !force {
-            return Err(EntryError::Everything(prefix));
-        }
-        Ok(Self(prefix))
-    }
+/// Apart, as most entries of a long list have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Notes {
+    comment: Option<Box<str>>,
+    owner: Option<Box<str>>,
+}
 
-    /// An entry of the manual list for connections to this prefix.
+/// Later than every [`Timestamp`].
+const NEVER: u64 = u64::MAX;
+
+impl Action {
+    /// The word for it: `bypass` or `intercept`.
     #[must_use]
-    pub fn destination(self, comment: Option<String>) -> Entry {
-        let Self(prefix) = self;
-        Entry {
-            destination: Some(prefix),
-            source: None,
-            list: MANUAL.to_owned(),
-            comment,
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Intercept => "intercept",
         }
     }
+}
 
-    /// An entry of the manual list for connections from this prefix.
-    #[must_use]
-    pub fn source(self, comment: Option<String>) -> Entry {
-        let Self(prefix) = self;
-        Entry {
-            destination: None,
-            source: Some(prefix),
-            list: MANUAL.to_owned(),
-            comment,
-        }
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
 impl Entry {
-    /// The prefix of destinations that are bypassed.
+    /// An entry that does not end and has neither comment nor owner.
     #[must_use]
-    pub fn destination(&self) -> Option<IpNet> {
-        self.destination
+    pub fn new(key: Key, action: Action) -> Self {
+        Self::of(key, Attributes::new(action))
     }
 
-    /// The prefix of clients that are bypassed.
+    /// The entry with another end, or with none.
     #[must_use]
-    pub fn source(&self) -> Option<IpNet> {
-        self.source
+    pub fn expiring(mut self, expires: Option<Timestamp>) -> Self {
+        self.attributes.set_expires(expires);
+        self
     }
 
-    /// The list it belongs to.
-    #[must_use]
-    pub fn list(&self) -> &str {
-        &self.list
+    /// The entry with another comment: without the blanks around it, and none if nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// [`EntryError::Control`] and [`EntryError::Long`].
+    pub fn with_comment(mut self, comment: &str) -> Result<Self, EntryError> {
+        self.attributes.set_comment(note("the comment", comment)?);
+        Ok(self)
     }
 
-    /// What the operator noted down.
+    /// The entry with another owner: without the blanks around it, and none if nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// [`EntryError::Control`] and [`EntryError::Long`].
+    pub fn with_owner(mut self, owner: &str) -> Result<Self, EntryError> {
+        self.attributes.set_owner(note("the owner", owner)?);
+        Ok(self)
+    }
+
+    /// What it matches, and what it is known by.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// What becomes of what it matches.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.attributes.action
+    }
+
+    /// When it ends; `None` is never.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.attributes.expires()
+    }
+
+    /// Whether it has ended: its last moment is the one before [`Entry::expires`].
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.attributes.is_over(now)
+    }
+
+    /// What somebody noted down.
     #[must_use]
     pub fn comment(&self) -> Option<&str> {
-        self.comment.as_deref()
+        self.attributes.comment()
+    }
+
+    /// Whose entry it is.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.attributes.owner()
+    }
+
+    pub(super) fn of(key: Key, attributes: Attributes) -> Self {
+        Self { key, attributes }
+    }
+
+    pub(super) fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    pub(super) fn into_parts(self) -> (Key, Attributes) {
+        (self.key, self.attributes)
     }
 }
 
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.destination, self.source) {
-            (Some(destination), None) => write!(f, "destination {destination}"),
-            (None, Some(source)) => write!(f, "source {source}"),
-            (destination, source) => write!(f, "destination {destination:?} source {source:?}"),
+impl Attributes {
+    pub(super) fn new(action: Action) -> Self {
+        Self {
+            expires: NEVER,
+            notes: None,
+            action,
+        }
+    }
+
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        (self.expires != NEVER).then(|| Timestamp::from_unix(self.expires))
+    }
+
+    pub(super) fn set_expires(&mut self, expires: Option<Timestamp>) {
+        self.expires = expires.map_or(NEVER, Timestamp::unix);
+    }
+
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.expires <= now.unix()
+    }
+
+    pub(super) fn comment(&self) -> Option<&str> {
+        self.notes.as_ref()?.comment.as_deref()
+    }
+
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.notes.as_ref()?.owner.as_deref()
+    }
+
+    /// `comment` must have come through [`note`].
+    pub(super) fn set_comment(&mut self, comment: Option<Box<str>>) {
+        self.note_down(|notes| notes.comment = comment);
+    }
+
+    /// `owner` must have come through [`note`].
+    pub(super) fn set_owner(&mut self, owner: Option<Box<str>>) {
+        self.note_down(|notes| notes.owner = owner);
+    }
+
+    /// These attributes, with the notes of `there` where they have none.
+    pub(super) fn keeping_notes_of(mut self, there: &Self) -> Self {
+        let Some(theirs) = &there.notes else {
+            return self;
+        };
+        self.note_down(|notes| {
+            notes.comment = notes.comment.take().or_else(|| theirs.comment.clone());
+            notes.owner = notes.owner.take().or_else(|| theirs.owner.clone());
+        });
+        self
+    }
+
+    /// Two attributes that say the same are equal: there are no notes with nothing in them.
+    fn note_down(&mut self, edit: impl FnOnce(&mut Notes)) {
+        let mut notes = self.notes.take().map(|notes| *notes).unwrap_or_default();
+        edit(&mut notes);
+        if notes.comment.is_some() || notes.owner.is_some() {
+            self.notes = Some(Box::new(notes));
         }
     }
 }
 
-/// An entry as a file or a request has it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unchecked {
-    destination: Option<EntrySpec>,
-    source: Option<EntrySpec>,
-    list: String,
-    comment: Option<String>,
-}
-
-impl TryFrom<Unchecked> for Entry {
-    type Error = EntryError;
-
-    fn try_from(unchecked: Unchecked) -> Result<Self, EntryError> {
-        let Unchecked {
-            destination,
-            source,
-            list,
-            comment,
-        } = unchecked;
-        let destination = destination.map(|EntrySpec(prefix)| prefix);
-        let source = source.map(|EntrySpec(prefix)| prefix);
-        match (destination, source) {
-            (Some(destination), Some(source_prefix)) => Err(EntryError::Both {
-                destination,
-                source_prefix,
-            }),
-            (None, None) => Err(EntryError::Neither),
-            _ => Ok(Self {
-                destination,
-                source,
-                list,
-                comment,
-            }),
-        }
+/// What is kept of a comment or an owner: `None` of an empty one.
+pub(super) fn note(what: &'static str, given: &str) -> Result<Option<Box<str>>, EntryError> {
+    let text = given.trim();
+    if let Some(character) = text.chars().find(|c| c.is_control()) {
+        return Err(EntryError::Control { what, character });
     }
-}
-
-/// Forced: what a file or a request has was let in when it was made.
-impl<'de> Deserialize<'de> for EntrySpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A visitor, as only its errors get the place of the string in the text.
-        struct Prefix;
-
-        impl Visitor<'_> for Prefix {
-            type Value = EntrySpec;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address or a prefix")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<EntrySpec, E> {
-                EntrySpec::parse(text, true).map_err(E::custom)
-            }
-        }
-
-        deserializer.deserialize_str(Prefix)
+    let length = text.chars().count();
+    if length > LONGEST_NOTE {
+        return Err(EntryError::Long { what, length });
     }
-}
-
-/// The prefix itself, if it has no host bits and is not IPv4 in disguise.
-fn sound(given: IpNet) -> Result<IpNet, EntryError> {
-    if let Some(right) = unmapped(given) {
-        return Err(EntryError::Mapped { given, right });
-    }
-    match given.trunc() {
-        right if right == given => Ok(given),
-        right => Err(EntryError::HostBits { given, right }),
-    }
-}
-
-/// The IPv4 prefix that an IPv4-mapped one (`::ffff:0:0/96`, RFC 4291 §2.5.5.2) stands for.
-fn unmapped(prefix: IpNet) -> Option<IpNet> {
-    let IpNet::V6(v6) = prefix else { return None };
-    let length = v6.prefix_len().checked_sub(96)?;
-    let v4 = Ipv6Addr::to_ipv4_mapped(&v6.addr())?;
-    Some(IpNet::new(v4.into(), length).ok()?.trunc())
+    Ok((!text.is_empty()).then(|| text.into()))
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry::new("192.0.2.0/24".parse().unwrap(), Action::Bypass)
+    }
+
+    #[test]
+    fn notes_are_trimmed_and_none_are_none() {
+        let noted = entry().with_comment(" the bank\u{a0}").unwrap();
+        let noted = noted.with_owner("alice").unwrap();
+        assert_eq!(noted.comment(), Some("the bank"));
+        assert_eq!(noted.owner(), Some("alice"));
+        let bare = noted.with_comment(" ").unwrap().with_owner("").unwrap();
+        assert_eq!(bare, entry());
+    }
+
+    #[test]
+    fn notes_that_would_break_a_line_are_refused() {
+        let error = entry().with_comment("a\nb").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the comment has a control character in it (U+000A); leave it out"
+        );
+        let longest = "ü".repeat(LONGEST_NOTE);
+        assert!(entry().with_owner(&longest).is_ok());
+        let error = entry().with_owner(&format!("{longest}x")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the owner has 201 characters; at most 200 are kept"
+        );
+    }
+
+    #[test]
+    fn an_entry_is_over_from_its_end_on() {
+        let at = Timestamp::from_unix;
+        let ending = entry().expiring(Some(at(100)));
+        assert_eq!(ending.expires(), Some(at(100)));
+        assert!(!ending.is_over(at(99)) && ending.is_over(at(100)));
+        assert!(!entry().is_over(at(u64::MAX)));
+        assert_eq!(ending.expiring(None), entry());
+    }
+
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<Attributes>() <= 24);
+        assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
+    }
+}

@@ -1,248 +1,249 @@
-//! The entries in order, and edits that happen completely or not at all.
+//! The lists in memory.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
+use std::collections::BTreeMap;
+
+use super::{
+    entry::{Attributes, Entry},
+    key::{Family, Key},
+    name::ListName,
+    plan::{Change, EditError},
 };
 
-use ipnet::IpNet;
+/// Most lists of a set.
+pub(super) const MOST_LISTS: usize = 64;
 
-use super::entry::Entry;
-
-/// The bypass entries that are in force.
-///
-/// Iteration goes by destination, then by source. At most one entry exists for a prefix of
-/// destinations and one for a prefix of sources.
+/// All lists, in order of their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
-    entries: BTreeMap<Key, Entry>,
-    generation: u64,
-    capacity: usize,
+    pub(super) lists: BTreeMap<ListName, List>,
+    pub(super) generation: u64,
+    pub(super) capacity: usize,
+    pub(super) count: Count,
 }
 
-/// What an entry is known by. Entries for destinations (no source) come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    source: Option<IpNet>,
-    destination: Option<IpNet>,
-}
-
-/// What an edit did, so that the caller can do the same to the kernel, or take it back.
+/// One list: its entries in order of their keys, at most one for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Entries that are new.
-    pub added: Vec<Entry>,
-    /// Entries that are gone, as they were.
-    pub removed: Vec<Entry>,
-    /// Entries that were to be added and were there already, as they are.
-    pub present: Vec<Entry>,
-    /// The set's generation after the edit.
-    pub generation: u64,
+pub struct List {
+    pub(super) enabled: bool,
+    pub(super) entries: BTreeMap<Key, Attributes>,
 }
 
-/// Why an edit was not done. The set is as it was.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
-    /// More entries than the kernel's tables can hold.
-    #[error(
-        "the bypass list is full: {needed} entries are more than {capacity}; \
-         delete some or join them to shorter prefixes"
-    )]
-    Full {
-        /// How many entries there would have been.
-        needed: usize,
-        /// How many there may be.
-        capacity: usize,
-    },
-    /// Nothing to remove.
-    #[error("{0} is not in the bypass list; `weir bypass list` shows what is")]
-    Absent(Entry),
+/// How many entries each family has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) v4: usize,
+    pub(super) v6: usize,
 }
 
 impl Set {
-    /// An empty set of generation 0 that takes `capacity` entries.
+    /// An empty set of generation 0 that takes `capacity` entries of each family.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
-            entries: BTreeMap::new(),
+            lists: BTreeMap::new(),
             generation: 0,
             capacity,
+            count: Count::default(),
         }
     }
 
-    /// Adds all entries or none. One that is there already stays as it is, comment included, and
-    /// is reported in [`Change::present`]. The generation rises if something changed.
-    ///
-    /// # Errors
-    ///
-    /// [`EditError::Full`].
-    pub fn add(&mut self, entries: impl IntoIterator<Item = Entry>) -> Result<Change, EditError> {
-        let mut added: BTreeMap<Key, Entry> = BTreeMap::new();
-        let mut present = Vec::new();
-        for entry in entries {
-            let key = Key::of(&entry);
-            if let Some(there) = self.entries.get(&key) {
-                present.push(there.clone());
-            } else {
-                // Said twice in one request: once is enough, and the first counts.
-                added.entry(key).or_insert(entry);
-            }
+    /// Does what [`Set::plan`] planned; nothing may have been committed in between.
+    pub fn commit(&mut self, change: &Change) {
+        if change.is_empty() {
+            return;
         }
-        let needed = self.entries.len() + added.len();
-        if needed > self.capacity {
-            return Err(EditError::Full {
-                needed,
-                capacity: self.capacity,
-            });
-        }
-        let change = self.change(added.values().cloned().collect(), Vec::new(), present);
-        self.entries.append(&mut added);
-        Ok(change)
+        debug_assert_eq!(change.generation, self.generation + 1, "a stale plan");
+        self.count = self.count.after(change);
+        self.generation = change.generation;
+        self.lists
+            .entry(change.list.clone())
+            .or_default()
+            .apply(change);
     }
 
-    /// Removes all entries or none, by their prefixes; list and comment do not matter.
-    ///
-    /// # Errors
-    ///
-    /// [`EditError::Absent`] with the first entry that is not there.
-    pub fn remove(
-        &mut self,
-        entries: impl IntoIterator<Item = Entry>,
-    ) -> Result<Change, EditError> {
-        let mut removed: BTreeMap<Key, Entry> = BTreeMap::new();
-        for entry in entries {
-            let key = Key::of(&entry);
-            match self.entries.get(&key) {
-                Some(there) => removed.insert(key, there.clone()),
-                None => return Err(EditError::Absent(entry)),
-            };
-        }
-        for key in removed.keys() {
-            self.entries.remove(key);
-        }
-        Ok(self.change(Vec::new(), removed.into_values().collect(), Vec::new()))
+    /// The lists with their names, in order of these.
+    pub fn lists(&self) -> impl ExactSizeIterator<Item = (&ListName, &List)> {
+        self.lists.iter()
     }
 
-    /// Takes back `change`, which must be the last one. The generation rises once more, so that
-    /// no two contents ever share a number.
-    pub fn revert(&mut self, change: &Change) -> Change {
-        debug_assert_eq!(change.generation, self.generation, "only the last change");
-        let inverse = change.inverse();
-        for entry in &inverse.removed {
-            self.entries.remove(&Key::of(entry));
-        }
-        for entry in &inverse.added {
-            self.entries.insert(Key::of(entry), entry.clone());
-        }
-        self.change(inverse.added, inverse.removed, Vec::new())
-    }
-
-    /// The entry that a connection is bypassed by: the longest prefix that covers its
-    /// destination, else the longest that covers its source.
+    /// The list of that name.
     #[must_use]
-    pub fn covering(&self, destination: IpAddr, source: IpAddr) -> Option<&Entry> {
-        let by_destination = prefixes_of(destination).find_map(|prefix| {
-            self.entries.get(&Key {
-                source: None,
-                destination: Some(prefix),
-            })
-        });
-        by_destination.or_else(|| {
-            prefixes_of(source).find_map(|prefix| {
-                self.entries.get(&Key {
-                    source: Some(prefix),
-                    destination: None,
-                })
-            })
-        })
+    pub fn list(&self, name: &ListName) -> Option<&List> {
+        self.lists.get(name)
     }
 
-    /// All entries: those for destinations, then those for sources, each in order of address.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Entry> {
-        self.entries.values()
+    /// All entries with their list, by the lists' names and then by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&ListName, Entry)> {
+        self.lists
+            .iter()
+            .flat_map(|(name, list)| list.iter().map(move |entry| (name, entry)))
     }
 
-    /// How many entries there are.
+    /// How many entries there are, those of disabled lists included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.lists.values().map(List::len).sum()
     }
 
-    /// Whether nothing is bypassed.
+    /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.lists.values().all(List::is_empty)
     }
 
-    /// A number that rises with every change and is kept across restarts.
+    /// How many entries match connections of `family`, those of disabled lists included. An entry
+    /// that matches both families counts in both.
+    #[must_use]
+    pub fn count(&self, family: Family) -> usize {
+        match family {
+            Family::V4 => self.count.v4,
+            Family::V6 => self.count.v6,
+        }
+    }
+
+    /// How many entries of each family there may be.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// A number that rises by one with every change and is kept across restarts.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The set that a file says; generation and all.
+    /// The set of these lists, the last change to which was of that generation.
     pub(super) fn restored(
         capacity: usize,
         generation: u64,
-        entries: Vec<Entry>,
+        lists: BTreeMap<ListName, List>,
     ) -> Result<Self, EditError> {
-        let mut set = Self::new(capacity);
-        set.add(entries)?;
-        set.generation = generation;
-        Ok(set)
-    }
-
-    fn change(&mut self, added: Vec<Entry>, removed: Vec<Entry>, present: Vec<Entry>) -> Change {
-        if !(added.is_empty() && removed.is_empty()) {
-            self.generation += 1;
+        let mut count = Count::default();
+        for key in lists.values().flat_map(|list| list.entries.keys()) {
+            count.add(key);
         }
-        Change {
-            added,
-            removed,
-            present,
-            generation: self.generation,
+        count.check(capacity)?;
+        if lists.len() > MOST_LISTS {
+            return Err(EditError::TooManyLists);
+        }
+        Ok(Self {
+            lists,
+            generation,
+            capacity,
+            count,
+        })
+    }
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            entries: BTreeMap::new(),
         }
     }
 }
 
-impl Change {
-    /// Whether the set is as it was before.
+impl List {
+    /// Whether its entries count.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Its entries in order of their keys: destination, source, port, interface, each first those
+    /// that say nothing, then IPv4 before IPv6.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry> {
+        self.entries
+            .iter()
+            .map(|(key, attributes)| Entry::of(*key, attributes.clone()))
+    }
+
+    /// The entry of that key.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<Entry> {
+        let attributes = self.entries.get(key)?;
+        Some(Entry::of(*key, attributes.clone()))
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty()
+        self.entries.is_empty()
     }
 
-    /// The change that takes this one back in the kernel: removes what was added and adds what
-    /// was removed. [`Set::revert`] does it to the set.
-    #[must_use]
-    pub fn inverse(&self) -> Self {
-        Self {
-            added: self.removed.clone(),
-            removed: self.added.clone(),
-            present: Vec::new(),
-            generation: self.generation,
+    fn apply(&mut self, change: &Change) {
+        if change.removed.len() == self.entries.len() {
+            self.entries.clear();
         }
+        for entry in &change.removed {
+            self.entries.remove(entry.key());
+        }
+        for (_, entry) in &change.updated {
+            self.entries
+                .insert(*entry.key(), entry.attributes().clone());
+        }
+        let added = change
+            .added
+            .iter()
+            .map(|entry| (*entry.key(), entry.attributes().clone()));
+        if self.entries.is_empty() {
+            // Packed nodes, which insertion in order would leave half empty.
+            self.entries = added.collect();
+        } else {
+            self.entries.extend(added);
+        }
+        self.enabled = change.enabled.unwrap_or(self.enabled);
     }
 }
 
-impl Key {
-    fn of(entry: &Entry) -> Self {
-        Self {
-            source: entry.source(),
-            destination: entry.destination(),
+impl Count {
+    pub(super) fn add(&mut self, key: &Key) {
+        let (v4, v6) = Self::of(key);
+        self.v4 += v4;
+        self.v6 += v6;
+    }
+
+    /// The numbers after a change.
+    pub(super) fn after(mut self, change: &Change) -> Self {
+        for entry in &change.added {
+            self.add(entry.key());
+        }
+        for entry in &change.removed {
+            let (v4, v6) = Self::of(entry.key());
+            self.v4 -= v4;
+            self.v6 -= v6;
+        }
+        self
+    }
+
+    pub(super) fn check(self, capacity: usize) -> Result<(), EditError> {
+        for (family, needed) in [("IPv4", self.v4), ("IPv6", self.v6)] {
+            if needed > capacity {
+                return Err(EditError::Full {
+                    family,
+                    needed,
+                    capacity,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn of(key: &Key) -> (usize, usize) {
+        match key.family() {
+            Some(Family::V4) => (1, 0),
+            Some(Family::V6) => (0, 1),
+            None => (1, 1),
         }
     }
-}
-
-/// Every prefix that covers `address`, the longest first.
-fn prefixes_of(address: IpAddr) -> impl Iterator<Item = IpNet> {
-    // An accepting socket of both families tells IPv4 addresses as mapped ones.
-    let address = match address {
-        IpAddr::V6(v6) => Ipv6Addr::to_canonical(&v6),
-        IpAddr::V4(_) => address,
-    };
-    let longest = IpNet::from(address);
-    std::iter::successors(Some(longest), IpNet::supernet)
 }
 
 #[cfg(test)]

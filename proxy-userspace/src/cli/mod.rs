@@ -38,7 +38,7 @@ enum Command {
     Run(run::Args),
     /// Shows it all in a throwaway network of namespaces; nothing on this host changes.
     Lab(lab::Args),
-    /// Edits and reads the bypass list, live.
+    /// Edits and reads the bypass lists, live.
     Bypass(bypass::Args),
     /// What is happening now.
     Status(status::Args),
@@ -87,16 +87,20 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 fn ask(instance: &str, request: &Request) -> Result<Value> {
     let run_dir = journal::run_dir(instance);
     match control::call(&run_dir, request) {
-        Ok(Answer::Done(value)) => Ok(value),
-        Ok(Answer::Failed {
-            kind: FailureKind::Usage,
-            message,
-        }) => Err(Fault::Usage(message).into()),
-        Ok(Answer::Failed {
-            kind: FailureKind::Other,
-            message,
-        }) => anyhow::bail!(message),
+        Ok(answer) => outcome(answer),
         Err(error) => Err(unreachable(instance, &run_dir, &error)),
+    }
+}
+
+/// What an answer tells, or the fault that it is.
+fn outcome(answer: Answer) -> Result<Value> {
+    match answer {
+        Answer::Done(value) => Ok(value),
+        Answer::Failed { kind, message } => Err(match kind {
+            FailureKind::Usage => Fault::Usage(message).into(),
+            FailureKind::NotPermitted => Fault::NotPermitted(message).into(),
+            FailureKind::Other => anyhow::anyhow!(message),
+        }),
     }
 }
 
@@ -109,7 +113,8 @@ fn unreachable(instance: &str, run_dir: &Path, error: &std::io::Error) -> anyhow
         ))
         .into(),
         PermissionDenied => Fault::NotPermitted(format!(
-            "not permitted to ask instance {instance}: run it as root"
+            "not permitted to ask instance {instance}: run it as root, or as a member of the group \
+             that control.group names"
         ))
         .into(),
         _ => anyhow::anyhow!("instance {instance} does not answer: {error}"),

@@ -23,7 +23,7 @@ pub(super) struct Key {
 }
 
 /// The sections in the order of the sample, with their comments.
-pub(super) const SECTIONS: [(&str, &str); 10] = [
+pub(super) const SECTIONS: [(&str, &str); 11] = [
     ("intercept", "What is intercepted."),
     (
         "spoof",
@@ -47,6 +47,7 @@ pub(super) const SECTIONS: [(&str, &str); 10] = [
         "bypass.learn",
         "What is not HTTP, or cannot be connected, is bypassed after a while.",
     ),
+    ("control", "Who may talk to the daemon besides root."),
     (
         "host",
         "The numbers that weir occupies in this host's routing.",
@@ -97,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 52] = [
+pub(super) static KEYS: [Key; 56] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
@@ -181,8 +182,16 @@ pub(super) static KEYS: [Key; 52] = [
     key!(log.level: level(), fixed,
         "The daemon's own messages: \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a\n\
          list of filters such as \"info,proxy_userspace::session=debug\"."),
-    key!(bypass.file: file(), fixed,
-        "The durable list, an absolute path. Empty: /var/lib/weir/<instance>/bypass.json"),
+    key!(bypass.directory: file(), fixed,
+        "Where the lists are kept, an absolute path. Empty: /var/lib/weir/<instance>/bypass"),
+    key!(bypass.entries: count(1..=1 << 20), fixed,
+        "Entries of each address family at most, in all lists together (1 to 1048576)."),
+    key!(bypass.damaged: word(), fixed,
+        "What becomes of a start whose lists cannot be read: \"refuse\" does not start; \"direct\"\n\
+         starts, but lets all go direct until they are mended."),
+    key!(bypass.feeds: feeds(), live,
+        "Lists that others write: files of plain text or JSON, absolute paths, taken in when they\n\
+         change. /srv/banks.txt is the list \"banks\"."),
     key!(bypass.learn.enabled: boolean(), live,
         "Whether entries are added. What they would be is found out in any case."),
     key!(bypass.learn.events: number(1..=20), live,
@@ -199,6 +208,8 @@ pub(super) static KEYS: [Key; 52] = [
     key!(bypass.learn.never: prefixes(), live,
         "Destinations and clients that nothing is learned about, such as [\"10.0.0.0/8\"];\n\
          besides those destinations that a [[rule]] names."),
+    key!(control.group: group(), fixed,
+        "A group whose members may read, and edit bypass lists, without being root. Empty: none."),
     key!(host.table: table(), fixed,
         "Number of the routing table that delivers marked packets locally."),
     key!(host.priority: number(1..=32_765), fixed,

@@ -23,8 +23,9 @@ pub use rule::{
     Rule, Source, Template, Variable, normal_host, normal_path,
 };
 pub use settings::{
-    AccessTarget, Bypass, Config, Families, Forwarded, Host, HostCheck, Http, Intercept, Learn,
-    Limits, Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof, Unknown, Valve, Workers,
+    AccessTarget, Bypass, Config, Control, Damaged, Families, Forwarded, Host, HostCheck, Http,
+    Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof, Unknown,
+    Valve, Workers,
 };
 
 use document::{Document, Fault};

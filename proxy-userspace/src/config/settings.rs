@@ -1,6 +1,10 @@
 //! The settings as plain types, with their defaults.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -21,8 +25,10 @@ pub struct Config {
     pub valve: Valve,
     /// What is written down.
     pub log: Log,
-    /// Where the bypass list lives.
+    /// The bypass lists.
     pub bypass: Bypass,
+    /// Who may talk to the daemon.
+    pub control: Control,
     /// The numbers that we occupy in the host's routing.
     pub host: Host,
     /// How the work is spread.
@@ -311,12 +317,27 @@ pub enum LogQuery {
 }
 
 /// `[bypass]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bypass {
-    /// The durable list, an absolute path. Default: [`Bypass::path`] of the instance.
-    pub file: Option<PathBuf>,
+    /// Where the lists are kept, an absolute path. Default: [`Bypass::path`] of the instance.
+    pub directory: Option<PathBuf>,
+    /// Entries of each family at most. Default: 2²⁰.
+    pub entries: usize,
+    /// What becomes of a start whose lists cannot be read. Default: it is refused.
+    pub damaged: Damaged,
+    /// Files that are lists, each of another [name](Bypass::list_of). Default: none.
+    pub feeds: Vec<PathBuf>,
     /// What is bypassed after a while without anybody's word.
     pub learn: Learn,
+}
+
+/// What becomes of a start whose bypass lists cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damaged {
+    /// It is refused.
+    Refuse,
+    /// Everything goes direct until the lists are mended.
+    Direct,
 }
 
 /// `[bypass.learn]`
@@ -352,14 +373,48 @@ impl Default for Learn {
     }
 }
 
+impl Default for Bypass {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            entries: 1 << 20,
+            damaged: Damaged::Refuse,
+            feeds: Vec::new(),
+            learn: Learn::default(),
+        }
+    }
+}
+
 impl Bypass {
-    /// The durable list's path for a daemon called `instance`.
+    /// The lists' directory for a daemon called `instance`.
     #[must_use]
     pub fn path(&self, instance: &str) -> PathBuf {
-        self.file
+        self.directory
             .clone()
-            .unwrap_or_else(|| PathBuf::from(format!("/var/lib/weir/{instance}/bypass.json")))
+            .unwrap_or_else(|| PathBuf::from(format!("/var/lib/weir/{instance}/bypass")))
     }
+
+    /// The list that a feed is: the file's name up to its first dot. `None` if no list can be
+    /// called that, or one of ours is.
+    #[must_use]
+    pub fn list_of(feed: &Path) -> Option<String> {
+        let name = feed.file_name()?.to_str()?.split('.').next()?;
+        let first = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit();
+        let fine = name.len() <= 32
+            && name.bytes().next().is_some_and(first)
+            && name
+                .bytes()
+                .all(|octet| first(octet) || b"_-".contains(&octet))
+            && !["manual", "learned"].contains(&name);
+        fine.then(|| name.to_owned())
+    }
+}
+
+/// `[control]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// A group whose members may read, and edit bypass lists. Default: none.
+    pub group: Option<String>,
 }
 
 /// `[host]`

@@ -73,7 +73,10 @@ journal = "/tmp/journal"
 access = "/var/log/we\"ir/\u0001access.json"
 level = "warn,proxy_userspace::session=debug"
 [bypass]
-file = "/srv/bypass.json"
+directory = "/srv/bypass"
+entries = 1000
+damaged = "direct"
+feeds = ["/srv/feeds/banks.txt", "/srv/feeds/tax-offices.json"]
 [bypass.learn]
 enabled = true
 events = 5
@@ -82,6 +85,8 @@ for = "48h"
 clients = 7
 limit = 11
 never = ["10.0.0.0/8", "2001:db8::1"]
+[control]
+group = "netops"
 [host]
 table = 100
 priority = 50
@@ -152,7 +157,13 @@ fn every_key_is_read_into_its_type() {
             level: "warn,proxy_userspace::session=debug".into(),
         },
         bypass: Bypass {
-            file: Some("/srv/bypass.json".into()),
+            directory: Some("/srv/bypass".into()),
+            entries: 1000,
+            damaged: Damaged::Direct,
+            feeds: vec![
+                "/srv/feeds/banks.txt".into(),
+                "/srv/feeds/tax-offices.json".into(),
+            ],
             learn: Learn {
                 enabled: true,
                 events: 5,
@@ -165,6 +176,9 @@ fn every_key_is_read_into_its_type() {
                     "2001:db8::1/128".parse().unwrap(),
                 ],
             },
+        },
+        control: Control {
+            group: Some("netops".into()),
         },
         host: Host {
             table: 100,
@@ -218,7 +232,7 @@ fn unknown_words_are_located_and_explained() {
     assert_eq!(
         error("[metrics]\n"),
         "weir.toml:1:2: unknown section [metrics]; there are: intercept, spoof, http, limits, valve, \
-         log, bypass, host, workers; and [[rule]]"
+         log, bypass, control, host, workers; and [[rule]]"
     );
     assert_eq!(
         error("lan = [\"eth1\"]\n"),
@@ -332,7 +346,10 @@ fn a_reload_names_what_it_cannot_change() {
             "intercept.heartbeat_stale",
             "spoof.ports",
             "log.level",
-            "bypass.file",
+            "bypass.directory",
+            "bypass.entries",
+            "bypass.damaged",
+            "control.group",
             "host.table",
             "host.priority",
             "host.steer_mark",
@@ -347,13 +364,13 @@ fn a_reload_names_what_it_cannot_change() {
 #[test]
 fn the_bypass_list_is_the_instances_own_unless_placed() {
     let placed = Bypass {
-        file: Some("/srv/b.json".into()),
+        directory: Some("/srv/b.json".into()),
         ..Bypass::default()
     };
     assert_eq!(placed.path("x"), PathBuf::from("/srv/b.json"));
     assert_eq!(
         Bypass::default().path("x"),
-        PathBuf::from("/var/lib/weir/x/bypass.json")
+        PathBuf::from("/var/lib/weir/x/bypass")
     );
 }
 

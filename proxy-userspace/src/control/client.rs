@@ -9,8 +9,14 @@ use std::{
 
 use super::{Answer, Request, protocol::MAX_LINE, socket_path};
 
-/// How long a daemon may take to answer. It edits and reads maps; it does not wait for anything.
+/// How long a daemon may take to take a request in.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Requests from this many octets on have a list in them.
+const LARGE: usize = 1 << 20;
+
+/// How long it may take to answer those: a list of a million entries is work for some seconds.
+const WORK: Duration = Duration::from_secs(120);
 
 /// Asks the daemon with this run directory.
 ///
@@ -19,10 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// `NotFound` or `ConnectionRefused`: there is no daemon. `PermissionDenied`: not for this user.
 pub fn call(run_dir: &Path, request: &Request) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket_path(run_dir))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
+    let patience = if line.len() < LARGE { PATIENCE } else { WORK };
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(&line)?;
     let mut answer = String::new();
     BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer)?;

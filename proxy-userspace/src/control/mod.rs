@@ -6,7 +6,7 @@ mod protocol;
 mod server;
 
 pub use client::call;
-pub use protocol::{Answer, FailureKind, Request};
+pub use protocol::{Answer, FailureKind, ListEdit, Query, Request};
 pub use server::{Call, Server};
 
 use std::path::{Path, PathBuf};

@@ -1,9 +1,11 @@
 //! What is said over the control socket.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bypass::Entry;
+use crate::bypass::{InterfaceName, Key, ListName};
 
 /// What a command asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -11,22 +13,80 @@ use crate::bypass::Entry;
 pub enum Request {
     /// What is happening now.
     Status,
-    /// The bypass list.
-    BypassList,
-    /// Adds entries, all or none.
-    BypassAdd {
-        /// The entries.
-        entries: Vec<Entry>,
+    /// Changes a bypass list, wholly or not at all.
+    BypassEdit {
+        /// The list.
+        list: ListName,
+        /// What is to be done.
+        edit: ListEdit,
+        /// Whether intercepted flows end that go direct from now on.
+        end: bool,
     },
-    /// Removes entries, all or none.
-    BypassDel {
-        /// The entries.
-        entries: Vec<Entry>,
+    /// Every entry, of one list or of all, as lines of text.
+    BypassRead {
+        /// The one.
+        list: Option<ListName>,
     },
+    /// The bypass lists themselves.
+    BypassLists,
+    /// Which entry decides about a connection.
+    BypassTest(Query),
+    /// What would be learned.
+    BypassLearn,
     /// Reads the configuration again.
     Reload,
     /// Drains, undoes everything and ends.
     Stop,
+}
+
+/// What is done to a bypass list. Entries are in the text format, a line each: a million of them
+/// are a quarter of what they would be as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListEdit {
+    /// These are added.
+    Add {
+        /// The entries.
+        entries: String,
+    },
+    /// These are removed.
+    Remove {
+        /// What they match.
+        keys: Vec<Key>,
+    },
+    /// These are all from now on.
+    Replace {
+        /// The entries.
+        entries: String,
+    },
+    /// All are removed.
+    Clear,
+    /// The list is enabled, or disabled.
+    Enable {
+        /// Which of the two.
+        enabled: bool,
+    },
+}
+
+/// A connection that is asked about.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Query {
+    /// The client.
+    pub source: IpAddr,
+    /// The origin.
+    pub destination: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// The LAN that it comes from.
+    pub interface: Option<InterfaceName>,
+}
+
+impl Request {
+    /// Whether a member of the configured group may ask for it without being root.
+    #[must_use]
+    pub const fn is_for_group(&self) -> bool {
+        !matches!(self, Self::Reload | Self::Stop)
+    }
 }
 
 /// What the daemon answers.
@@ -50,6 +110,8 @@ pub enum Answer {
 pub enum FailureKind {
     /// The request's (exit code 2).
     Usage,
+    /// Nobody's who asks, but who asks may not (exit code 3).
+    NotPermitted,
     /// Nobody's who asks (exit code 1).
     Other,
 }
@@ -74,5 +136,5 @@ impl Answer {
     }
 }
 
-/// Longest line either way, bytes: 100,000 entries.
-pub(super) const MAX_LINE: u64 = 32 * 1024 * 1024;
+/// Longest line either way, bytes: some million entries.
+pub(super) const MAX_LINE: u64 = 512 * 1024 * 1024;

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::Gid,
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -15,7 +18,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Answer, Request, protocol::MAX_LINE, socket_path};
+use super::{Answer, FailureKind, Request, protocol::MAX_LINE, socket_path};
+use crate::sys::socket::peer_groups;
 
 /// A request, and where its answer goes.
 pub type Call = (Request, oneshot::Sender<Answer>);
@@ -31,26 +35,34 @@ pub struct Server {
 
 impl Server {
     /// Listens in `run_dir`; each request goes to `calls`. The caller holds the instance's lock,
-    /// so a socket that is there is a dead daemon's.
+    /// so a socket that is there is a dead daemon's. Besides root, members of `group` may read
+    /// and edit bypass lists.
     ///
     /// # Errors
     ///
     /// If the socket cannot be made.
-    pub fn start(run_dir: &Path, calls: mpsc::Sender<Call>) -> io::Result<Self> {
+    pub fn start(
+        run_dir: &Path,
+        calls: mpsc::Sender<Call>,
+        group: Option<Gid>,
+    ) -> io::Result<Self> {
         let path = socket_path(run_dir);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(&path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        // Nobody else gets as far as to be asked who he is.
+        let mode = if group.is_some() { 0o660 } else { 0o600 };
+        std::os::unix::fs::chown(&path, None, group.map(Gid::as_raw))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
         let task = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
                     Ok((stream, _)) => {
                         let calls = calls.clone();
                         tokio::spawn(async move {
-                            if let Err(error) = serve(stream, calls).await {
+                            if let Err(error) = serve(stream, calls, group).await {
                                 tracing::debug!(%error, "control connection");
                             }
                         });
@@ -73,7 +85,12 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
+async fn serve(
+    stream: UnixStream,
+    calls: mpsc::Sender<Call>,
+    group: Option<Gid>,
+) -> io::Result<()> {
+    let rank = Rank::of(&stream, group)?;
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(read.take(MAX_LINE));
@@ -83,6 +100,10 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
         return Ok(());
     }
     let answer = match serde_json::from_str(&line) {
+        Ok(request) if !rank.may(&request) => Answer::Failed {
+            kind: FailureKind::NotPermitted,
+            message: rank.refusal(),
+        },
         Ok(request) => {
             let (reply, answer) = oneshot::channel();
             let gone = || Answer::failed("the daemon is stopping");
@@ -96,6 +117,48 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
     write.write_all(&line).await
+}
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rank {
+    Root,
+    Member,
+    Other,
+}
+
+impl Rank {
+    /// By the credentials that the process had when it connected (`unix(7)`).
+    fn of(stream: &UnixStream, group: Option<Gid>) -> io::Result<Self> {
+        let peer = stream.peer_cred()?;
+        if peer.uid() == 0 {
+            return Ok(Self::Root);
+        }
+        let Some(group) = group.map(Gid::as_raw) else {
+            return Ok(Self::Other);
+        };
+        let is_member = peer.gid() == group || peer_groups(stream)?.contains(&group);
+        Ok(if is_member { Self::Member } else { Self::Other })
+    }
+
+    fn may(self, request: &Request) -> bool {
+        match self {
+            Self::Root => true,
+            Self::Member => request.is_for_group(),
+            Self::Other => false,
+        }
+    }
+
+    fn refusal(self) -> String {
+        match self {
+            Self::Member => "not permitted: only root may do this to a daemon",
+            Self::Root | Self::Other => {
+                "not permitted: only root and members of the group that control.group names may \
+                 talk to the daemon"
+            }
+        }
+        .to_owned()
+    }
 }
 
 /// Whether nobody is at the other end any more. The kernel is asked: what the runtime believes of

@@ -1,109 +1,108 @@
-//! Edits of the bypass list: the file first, then the maps, all or nothing.
+//! Bypass lists, as commands and time change them.
 
-use serde_json::{Value, json};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde_json::Value;
 
 use super::keeper::Keeper;
 use crate::{
-    bypass::{Change, EditError, Entry},
-    control::Answer,
-    dataplane::{
-        Dataplane, DataplaneError,
-        bypass::{Bits, Entry as Record},
-    },
+    bypass::{Change, Entry, Key, ListName},
+    control::{Answer, ListEdit},
 };
 
+/// How often feeds are looked at.
+const FEEDS: Duration = Duration::from_secs(1);
+
 impl Keeper {
-    pub(super) fn bypass_add(&mut self, entries: Vec<Entry>) -> Answer {
-        let change = self.set.add(entries);
-        self.commit(change)
+    /// Does what a command asks for. `end` also resets intercepted flows that the lists let go
+    /// direct from now on: their clients connect again, and go direct.
+    pub(super) fn bypass_edit(&mut self, list: &ListName, edit: &ListEdit, end: bool) -> Answer {
+        let ports = &self.options.config.intercept.ports;
+        let change = match self
+            .lists
+            .change(Some(&mut self.dataplane), list, edit, Some(ports))
+        {
+            Ok(change) => change,
+            Err(fault) => return fault.answer(),
+        };
+        self.forget_lessons(&change);
+        let mut told = self.lists.told(&change);
+        if end {
+            told["ended"] = self.end_flows(&change).into();
+        }
+        Answer::Done(told)
     }
 
-    pub(super) fn bypass_del(&mut self, entries: Vec<Entry>) -> Answer {
-        let change = self.set.remove(entries);
-        self.commit(change)
-    }
-
-    pub(super) fn bypass_list(&self) -> Answer {
-        let entries: Result<Vec<Value>, _> = self.set.iter().map(serde_json::to_value).collect();
-        match entries {
-            Ok(entries) => Answer::Done(Value::Array(entries)),
+    /// `weir bypass learn --dry-run`.
+    pub(super) fn candidates(&self) -> Answer {
+        let candidates = self.learner.candidates(std::time::Instant::now());
+        match serde_json::to_value(candidates) {
+            Ok(candidates) => Answer::Done(candidates),
             Err(error) => Answer::failed(error),
         }
     }
 
-    fn commit(&mut self, change: Result<Change, EditError>) -> Answer {
-        let change = match change {
-            Ok(change) => change,
-            Err(error) => return Answer::refused(error),
+    /// What time does to the lists.
+    pub(super) fn tend_lists(&mut self) {
+        self.lists.sweep(&mut self.dataplane);
+        let due = self
+            .feeds_looked_at
+            .is_none_or(|then| then.elapsed() >= FEEDS);
+        if due {
+            self.feeds_looked_at = Some(std::time::Instant::now());
+            self.lists.look_at_feeds(&mut self.dataplane);
+        }
+    }
+
+    /// Takes the feeds of the configuration in.
+    pub(super) fn read_feeds(&mut self) {
+        let feeds: Vec<PathBuf> = self.options.config.bypass.feeds.clone();
+        self.lists.set_feeds(&mut self.dataplane, &feeds);
+    }
+
+    /// Ends the flows that an entry of the change matches and that the kernel would let go direct
+    /// now. The LAN of a flow is not known: it has to go direct from all of them.
+    fn end_flows(&mut self, change: &Change) -> Value {
+        let updated = change.updated.iter().map(|(_, new)| new);
+        let entries: Vec<&Entry> = change.added.iter().chain(updated).collect();
+        // For a whole list, asking the kernel about each flow is less than comparing them all.
+        let few = entries.len() <= 64 && change.removed.is_empty() && change.enabled.is_none();
+        let is_meant = |client: SocketAddr, origin: SocketAddr| {
+            !few || entries
+                .iter()
+                .any(|entry| matches(entry.key(), client, origin))
         };
-        if let Err(error) = self.store.save(&self.set) {
-            self.set.revert(&change);
-            return Answer::failed(error);
-        }
-        if let Err(error) = apply(&mut self.dataplane, &change) {
-            self.roll_back(&change);
-            return Answer::failed(format!("{error}; the bypass list is unchanged"));
-        }
-        Answer::Done(json!({
-            "added": change.added.len(),
-            "removed": change.removed.len(),
-            "present": change.present.len(),
-            "entries": self.set.len(),
-            "generation": self.set.generation(),
-        }))
+        let lists = &self.lists;
+        let dataplane = std::cell::RefCell::new(&mut self.dataplane);
+        let ended = self.lasting.flows.end(|client, origin| {
+            is_meant(client, origin)
+                && lists.is_bypassed(&mut dataplane.borrow_mut(), client, origin)
+        });
+        ended.into()
     }
 
-    fn roll_back(&mut self, change: &Change) {
-        let inverse = self.set.revert(change);
-        if let Err(error) = apply(&mut self.dataplane, &inverse) {
-            tracing::error!(%error, "the kernel's bypass list differs from the file: restart weir");
+    /// What an operator deletes of the learned list may be learned again.
+    fn forget_lessons(&mut self, change: &Change) {
+        if change.list != ListName::learned() {
+            return;
         }
-        if let Err(error) = self.store.save(&self.set) {
-            tracing::error!(%error, "the bypass file holds an edit that was not made");
+        for entry in &change.removed {
+            let key = entry.key();
+            if let Some(destination) = key.destination() {
+                let destination = SocketAddr::new(destination.addr(), key.port().unwrap_or(0));
+                let source = key.source().map(|source| source.addr());
+                self.learner.forget(destination, source);
+            }
         }
     }
 }
 
-fn apply(dataplane: &mut Dataplane, change: &Change) -> Result<(), DataplaneError> {
-    let added: Vec<_> = change.added.iter().map(record).collect();
-    let removed: Vec<_> = change.removed.iter().map(record).collect();
-    dataplane.prepare_bypass(&removed, &added)?;
-    dataplane.publish_bypass()
-}
-
-/// Tells the kernel of an entry.
-pub(super) fn insert(dataplane: &mut Dataplane, entry: &Entry) -> Result<(), DataplaneError> {
-    dataplane.prepare_bypass(&[], &[record(entry)])?;
-    dataplane.publish_bypass()
-}
-
-fn record(entry: &Entry) -> Record {
-    use proxy_ebpf::key::{IPV4, IPV6, address};
-    let prefix = entry.destination().or(entry.source()).unwrap();
-    let family = if prefix.addr().is_ipv4() { IPV4 } else { IPV6 };
-    let bits = |p: Option<ipnet::IpNet>| {
-        p.map_or((Bits::default(), 0), |p| {
-            (
-                Bits::new(family, &address(p.network()).1),
-                u32::from(p.prefix_len()),
-            )
-        })
+fn matches(key: &Key, client: SocketAddr, origin: SocketAddr) -> bool {
+    let flow = crate::bypass::Flow {
+        destination: origin.ip().to_canonical(),
+        source: client.ip().to_canonical(),
+        port: origin.port(),
+        interface: None,
     };
-    let (destination, destination_length) = bits(entry.destination());
-    let (source, source_length) = bits(entry.source());
-    Record {
-        family,
-        destination,
-        destination_length,
-        source,
-        source_length,
-        port: 0,
-        lan: 0,
-        list: 0,
-        intercept: false,
-        expires: 0,
-        since: 0,
-        until: 0,
-        next: 0,
-    }
+    flow.is_addressed_by(key) && key.port().is_none_or(|port| port == origin.port())
 }

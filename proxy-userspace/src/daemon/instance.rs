@@ -57,6 +57,21 @@ impl Claim {
         })
     }
 
+    /// Claims the instance for a command that does what a daemon would, but no network namespace.
+    /// `None` if a daemon has it.
+    pub(super) fn for_edit(instance: &str) -> Result<Option<Self>> {
+        check_name(instance)?;
+        let run_dir = journal::run_dir(instance);
+        fs::create_dir_all(&run_dir)
+            .with_context(|| format!("cannot create {}", run_dir.display()))?;
+        let claim = lock(&run_dir.join("lock"), instance, true)?;
+        Ok(claim.map(|claim| Self {
+            run_dir,
+            _instance: claim,
+            namespaces: Vec::new(),
+        }))
+    }
+
     /// Claims what a dead daemon of the instance left. `None` if it is not dead.
     pub(super) fn left_behind(instance: &str) -> Result<Option<Self>> {
         let run_dir = journal::run_dir(instance);

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     Options,
+    bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
     learn,
@@ -24,7 +25,6 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    bypass::{Set, Store},
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
     learn::{Event, Learner},
@@ -46,8 +46,7 @@ const OVERLOAD_QUIET: Duration = Duration::from_secs(10);
 pub(super) struct Keeper {
     pub(super) options: Options,
     pub(super) dataplane: Dataplane,
-    pub(super) set: Set,
-    pub(super) store: Store,
+    pub(super) lists: Lists,
     pub(super) handle: Handle,
     pub(super) interfaces: Interfaces,
     pub(super) plan: Plan,
@@ -65,6 +64,7 @@ pub(super) struct Keeper {
     /// The limit in force.
     pub(super) connections: usize,
     pub(super) overload_told: Option<Instant>,
+    pub(super) feeds_looked_at: Option<Instant>,
     pub(super) started: Instant,
 }
 
@@ -183,9 +183,11 @@ impl Keeper {
     fn answer(&mut self, request: Request) -> Answer {
         match request {
             Request::Status => self.status(),
-            Request::BypassList => self.bypass_list(),
-            Request::BypassAdd { entries } => self.bypass_add(entries),
-            Request::BypassDel { entries } => self.bypass_del(entries),
+            Request::BypassEdit { list, edit, end } => self.bypass_edit(&list, &edit, end),
+            Request::BypassRead { list } => self.lists.read(Some(&self.dataplane), list.as_ref()),
+            Request::BypassLists => self.lists.overview(),
+            Request::BypassTest(query) => self.lists.test(Some(&mut self.dataplane), &query),
+            Request::BypassLearn => self.candidates(),
             Request::Reload => match self.reload() {
                 Ok(()) => Answer::Done(serde_json::Value::Null),
                 Err(error) => Answer::refused(format!("{error:#}")),
@@ -235,12 +237,15 @@ impl Keeper {
         self.learner.set_terms(learn::terms(&new));
         self.options.config = new;
         self.close_valves();
+        self.lists.mend(&mut self.dataplane)?;
+        self.read_feeds();
         Ok(())
     }
 
     fn tick(&mut self) {
         self.look_at_valves();
         self.learn();
+        self.tend_lists();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
         settings.valve = self.valves.of_origins();

@@ -1,12 +1,16 @@
 //! What sessions have seen becomes lessons.
 
-use std::time::Instant;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::keeper::Keeper;
 use crate::{
+    bypass::Timestamp,
     config::Config,
     learn::{Lesson, Prefixes, Terms},
 };
@@ -37,18 +41,27 @@ impl Keeper {
     }
 
     /// A destination had better be left alone.
-    #[expect(clippy::unused_self, reason = "it goes into the bypass list next")]
-    fn learned(&self, lesson: &Lesson) {
-        let source = lesson.source.map(|source| source.to_string());
-        tracing::info!(
-            destination = %lesson.destination,
-            port = lesson.port,
-            source = source.as_deref().unwrap_or("any"),
-            reason = %lesson.reason,
-            clients = lesson.clients,
-            events = lesson.events,
-            "learned: this had better go direct"
-        );
+    fn learned(&mut self, lesson: &Lesson) {
+        let ends = Timestamp::from_unix(Timestamp::now().unix() + lesson.lifetime.as_secs());
+        match self.lists.learned(&mut self.dataplane, lesson, ends) {
+            Ok(entry) => tracing::info!(%entry, "learned: this goes direct from now on"),
+            Err(error) => {
+                tracing::warn!(%error, destination = %lesson.destination, "not learned");
+                let port = lesson.port.unwrap_or(0);
+                let destination = SocketAddr::new(lesson.destination, port);
+                self.learner.forget(destination, lesson.source);
+            }
+        }
+    }
+
+    /// What was learned before the start counts on.
+    pub(super) fn remember_lessons(&mut self) {
+        let now = Timestamp::now().unix();
+        for (destination, source, cause, ends) in self.lists.lessons() {
+            let left = Duration::from_secs(ends.unix().saturating_sub(now));
+            self.learner
+                .remember(destination, source, cause, Instant::now() + left);
+        }
     }
 }
 

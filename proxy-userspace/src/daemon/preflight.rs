@@ -4,9 +4,12 @@ use std::{fs, path::Path};
 
 use anyhow::Result;
 use caps::{CapSet, Capability};
-use nix::sys::{
-    resource::{Resource, getrlimit, setrlimit},
-    utsname::uname,
+use nix::{
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        utsname::uname,
+    },
+    unistd::{Gid, Group},
 };
 
 use crate::{config::Families, fault::Fault};
@@ -120,5 +123,19 @@ mod tests {
         assert_eq!(kernel_version("5.10.0-46-cloud-amd64"), Some((5, 10)));
         assert_eq!(kernel_version("mainline"), None);
         assert!(kernel_version("6.10.1").unwrap() > MINIMUM_KERNEL);
+    }
+}
+
+/// The group that may talk to the daemon besides root.
+pub(super) fn group(name: Option<&str>) -> Result<Option<Gid>, Fault> {
+    let Some(name) = name else { return Ok(None) };
+    match Group::from_name(name) {
+        Ok(Some(group)) => Ok(Some(group.gid)),
+        Ok(None) => Err(Fault::Usage(format!(
+            "control.group: this host has no group {name}; `groupadd {name}` makes one"
+        ))),
+        Err(error) => Err(Fault::HostCannot(format!(
+            "cannot look group {name} up: {error}"
+        ))),
     }
 }

@@ -1,17 +1,19 @@
 //! From a configuration to a daemon that intercepts, or back to the host as it was.
 
-use std::{net::TcpListener, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result};
+use nix::unistd::Gid;
 use proxy_ebpf::{
-    abi::{MAX_BYPASS, MAX_WORKERS},
+    abi::MAX_WORKERS,
     settings::{ROLE_LAN, ROLE_WAN},
 };
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Options, edit,
+    Options,
+    bypass::Lists,
     instance::Claim,
     interfaces::{Interface, Interfaces},
     keeper::{Inputs, Keeper, Running, Signals},
@@ -22,7 +24,7 @@ use super::{
     worker::{Assignment, Worker},
 };
 use crate::{
-    bypass::Store,
+    bypass::InterfaceName,
     config::Config,
     control::Server,
     dataplane::{Dataplane, attach},
@@ -93,15 +95,18 @@ async fn start_claimed(
     let families = preflight::families(config.intercept.families);
     preflight::mention_forwarding(&families);
 
-    let bypass_file = config.bypass.path(&options.instance);
-    let (store, set) = Store::open(bypass_file, MAX_BYPASS as usize)?;
+    let mut lists = Lists::open(
+        &config.bypass.path(&options.instance),
+        config.bypass.entries,
+        config.bypass.damaged,
+        lans(&interfaces),
+    )?;
+    let group = preflight::group(config.control.group.as_deref())?;
     let policy = Policy::compile(&config.rules).map_err(|error| Fault::Usage(error.to_string()))?;
     let log = AccessLog::open(&settings::sink(config), settings::style(config))?;
     let workers = settings::workers(config);
     let mut dataplane = Dataplane::load()?;
-    for entry in set.iter() {
-        edit::insert(&mut dataplane, entry)?;
-    }
+    lists.load(&mut dataplane)?;
     let listeners = open_listeners(&mut dataplane, config, &families, workers)?;
 
     let journal = Journal {
@@ -140,10 +145,10 @@ async fn start_claimed(
         listen: None,
         connections,
         overload_told: None,
+        feeds_looked_at: None,
         options,
         dataplane,
-        set,
-        store,
+        lists,
         handle,
         interfaces,
         plan,
@@ -151,7 +156,9 @@ async fn start_claimed(
         workers,
         journal,
     };
-    match begin(&mut keeper, policy, claim, listeners, signals).await {
+    keeper.remember_lessons();
+    keeper.read_feeds();
+    match begin(&mut keeper, policy, claim, listeners, signals, group).await {
         Ok((inputs, workers)) => Ok((keeper, inputs, workers)),
         Err(error) => {
             // Listeners and programs go with the keeper, the rest by the journal.
@@ -176,6 +183,7 @@ async fn begin(
     claim: &Claim,
     listeners: Vec<Vec<TcpListener>>,
     signals: Signals,
+    group: Option<Gid>,
 ) -> Result<(Inputs, Vec<Worker>)> {
     let changed = Arc::new(Notify::new());
     network::spawn(Arc::clone(&changed))?;
@@ -218,7 +226,7 @@ async fn begin(
     }
 
     let (calls, call_inputs) = mpsc::channel(16);
-    let server = Server::start(claim.run_dir(), calls)
+    let server = Server::start(claim.run_dir(), calls, group)
         .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
     Ok((Inputs::new(call_inputs, changed, server, signals), workers))
 }
@@ -246,6 +254,15 @@ fn open_listeners(
         all.push(listeners);
     }
     Ok(all)
+}
+
+/// The LANs that bypass entries may name, and their slots.
+fn lans(interfaces: &Interfaces) -> BTreeMap<InterfaceName, u32> {
+    let lans = interfaces
+        .iter()
+        .filter(|interface| interface.role == ROLE_LAN);
+    lans.filter_map(|lan| Some((lan.name.parse().ok()?, lan.slot)))
+        .collect()
 }
 
 fn resolve(config: &Config, links: &[links::Link]) -> Result<Interfaces, Fault> {

@@ -90,6 +90,11 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "memory": stats.memory,
         "log_lines_lost": keeper.lasting.log.lost(),
         "learn": keeper.learn_status(),
-        "bypass": { "entries": keeper.set.len(), "generation": keeper.set.generation() },
+        "bypass": {
+            "entries": keeper.lists.len(),
+            "generation": keeper.lists.generation(),
+            "damaged": keeper.lists.damage(),
+            "feeds": keeper.lists.feeds_status(),
+        },
     }))
 }

@@ -42,6 +42,16 @@ pub enum Cause {
     ConnectFailed,
 }
 
+impl Cause {
+    /// The one with this word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::NotHttp, Self::ConnectFailed]
+            .into_iter()
+            .find(|cause| cause.as_str() == word)
+    }
+}
+
 /// One client and one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Pair {

@@ -6,6 +6,7 @@ use std::{
 };
 
 const IPV6_TRANSPARENT: libc::c_int = 75;
+const SO_PEERGROUPS: libc::c_int = 59;
 
 /// Lets an IPv6 socket bind to, and speak from, addresses that are not this host's. Needs
 /// `CAP_NET_ADMIN` or `CAP_NET_RAW`.
@@ -51,4 +52,33 @@ pub fn unacknowledged(socket: &impl AsFd) -> io::Result<usize> {
     } else {
         Ok(usize::try_from(bytes).unwrap_or_default())
     }
+}
+
+/// The supplementary groups of the process at the other end of a Unix stream socket, as they were
+/// when it connected (Linux 4.13).
+///
+/// # Errors
+///
+/// As `getsockopt(2)`.
+pub fn peer_groups(socket: &impl AsFd) -> io::Result<Vec<libc::gid_t>> {
+    // NGROUPS_MAX, so that it is never too short.
+    let mut groups: Vec<libc::gid_t> = vec![0; 65_536];
+    #[expect(clippy::cast_possible_truncation, reason = "256 KiB")]
+    let mut len = size_of_val(groups.as_slice()) as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed for the call; the kernel writes at most `len` octets to
+    // the vector, which has as many, and their number to `len`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    groups.truncate(len as usize / size_of::<libc::gid_t>());
+    Ok(groups)
 }

@@ -1,10 +1,12 @@
 //! How each kind of value is written in the file: a module per kind, each with `read` (which
 //! makes the plain type or says what is wrong) and `show` (which makes TOML of it again).
 
+mod lists;
 mod names;
 mod numbers;
 mod words;
 
+pub(super) use lists::{feeds, group};
 pub(super) use names::{access, boolean, families, file, interfaces, level, on_failure};
 pub(super) use numbers::{count, duration, mark, number, port_range, ports, size, table, within};
 pub(super) use words::{prefixes, word};

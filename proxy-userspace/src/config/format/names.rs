@@ -234,6 +234,6 @@ pub(in crate::config) mod file {
 }
 
 /// Whether `path` can be a file's: absolute, not ending like a directory's, sayable to the kernel.
-fn is_file(path: &str) -> bool {
+pub(super) fn is_file(path: &str) -> bool {
     path.starts_with('/') && !path.ends_with('/') && !path.contains('\0')
 }

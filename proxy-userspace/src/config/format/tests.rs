@@ -2,7 +2,7 @@ use crate::config::Config;
 
 /// `section.key = value` and the beginning of what is said about it, from the column on.
 #[rustfmt::skip]
-const WRONG: [(&str, &str); 76] = [
+const WRONG: [(&str, &str); 83] = [
     ("intercept.lan = \"eth1\"", "17: expected a list of interface names"),
     ("intercept.lan = [\"eth1\", 2]", "26: expected an interface name, found an integer"),
     ("intercept.lan = [\"\"]", "18: \"\" is no interface name: it is empty"),
@@ -64,7 +64,14 @@ const WRONG: [(&str, &str); 76] = [
     ("log.query = true", "13: expected \"keep\" or \"redact\", found a boolean"),
     ("log.level = \"inof\"", "13: \"inof\" is no level; there are: off, error, warn"),
     ("log.level = \"a=b=c=d\"", "13: \"a=b=c=d\" is no filter"),
-    ("bypass.file = \"bypass.json\"", "15: expected the absolute path of a file"),
+    ("bypass.directory = \"bypass\"", "20: expected the absolute path of a file"),
+    ("bypass.damaged = \"open\"", "18: expected \"refuse\" or \"direct\", found \"open\""),
+    ("bypass.entries = 1048577", "18: expected an integer between 1 and 1048576, found 1048577"),
+    ("bypass.feeds = [\"banks\"]", "17: expected the absolute path of a file, found \"banks\""),
+    ("bypass.feeds = [\"/a/Banks\"]", "17: no list can be called as \"/a/Banks\" is"),
+    ("bypass.feeds = [\"/a/manual.txt\"]", "17: no list can be called as"),
+    ("bypass.feeds = [\"/a/x\", \"/b/x.txt\"]", "25: there are two feeds for list \"x\""),
+    ("control.group = \"a:b\"", "17: \"a:b\" is no name of a group"),
     ("bypass.learn.events = 0", "23: expected an integer between 1 and 20, found 0"),
     ("bypass.learn.window = \"25h\"", "23: 25h is not between 1s and 24h"),
     ("bypass.learn.for = 24", "20: expected a duration with a unit"),

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::bypass::lists::{
+use crate::bypass::{
     Expired, HostBits, Notice,
     samples::{any_entries, at, entry},
 };

@@ -67,12 +67,17 @@ impl Set {
 }
 
 impl Flow<'_> {
-    fn matches(&self, key: &Key) -> bool {
+    /// Whether an entry's prefixes, those that there are, have the addresses.
+    #[must_use]
+    pub fn is_addressed_by(&self, key: &Key) -> bool {
         let within = |prefix: Option<IpNet>, address: IpAddr| {
             prefix.is_none_or(|prefix| prefix.contains(&address))
         };
-        within(key.destination(), self.destination)
-            && within(key.source(), self.source)
+        within(key.destination(), self.destination) && within(key.source(), self.source)
+    }
+
+    fn matches(&self, key: &Key) -> bool {
+        self.is_addressed_by(key)
             && key.port().is_none_or(|port| port == self.port)
             && key
                 .interface()

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::bypass::lists::samples::{any_entries, at, edit, entries, entry, name};
+use crate::bypass::samples::{any_entries, at, edit, entries, entry, name};
 
 fn keys(lines: &[&str]) -> Vec<Key> {
     entries(lines).iter().map(|entry| *entry.key()).collect()

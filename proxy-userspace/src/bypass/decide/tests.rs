@@ -1,5 +1,5 @@
 use super::*;
-use crate::bypass::lists::{
+use crate::bypass::{
     Edit,
     samples::{at, edit, entries, name},
 };

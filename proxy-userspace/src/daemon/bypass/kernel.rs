@@ -1,0 +1,220 @@
+//! Entries as the kernel's table has them.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use nix::time::{ClockId, clock_gettime};
+use proxy_ebpf::key::{IPV4, IPV6, address};
+
+use crate::{
+    bypass::{Action, Entry, Family, InterfaceName, ListName, Timestamp},
+    dataplane::bypass::{Bits, Entry as Record, Flow},
+};
+
+const SECOND: i128 = 1_000_000_000;
+
+/// What it takes to tell the kernel of entries.
+pub(super) struct Translation {
+    numbers: BTreeMap<ListName, u8>,
+    lans: BTreeMap<InterfaceName, u32>,
+    clock: Clock,
+}
+
+/// What the wall clock says while the one that counts from the start of the system says 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Clock {
+    offset: i128,
+}
+
+impl Translation {
+    /// `lans` are our LANs and their slots.
+    pub(super) fn new(lans: BTreeMap<InterfaceName, u32>) -> Self {
+        Self {
+            numbers: BTreeMap::new(),
+            lans,
+            clock: Clock::read(),
+        }
+    }
+
+    pub(super) const fn lans(&self) -> &BTreeMap<InterfaceName, u32> {
+        &self.lans
+    }
+
+    pub(super) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Looks at the clock again; true if it has been set.
+    pub(super) fn look_at_clock(&mut self) -> bool {
+        let now = Clock::read();
+        // Corrections of its speed are far less between two looks.
+        let set = (now.offset - self.clock.offset).abs() > SECOND / 10;
+        if set {
+            self.clock = now;
+        }
+        set
+    }
+
+    /// The number of a list, its own from now on. There are no more lists than numbers.
+    pub(super) fn number(&mut self, list: &ListName) -> u8 {
+        if let Some(number) = self.numbers.get(list) {
+            return *number;
+        }
+        let number = u8::try_from(self.numbers.len()).unwrap_or(u8::MAX) % 64;
+        self.numbers.insert(list.clone(), number);
+        number
+    }
+
+    /// The number of a list that has one.
+    pub(super) fn known_number(&self, list: &ListName) -> Option<u8> {
+        self.numbers.get(list).copied()
+    }
+
+    /// The list with this number.
+    pub(super) fn list(&self, number: u8) -> Option<&ListName> {
+        let mut numbers = self.numbers.iter();
+        numbers.find(|(_, of)| **of == number).map(|(list, _)| list)
+    }
+
+    /// An entry's records, one for each family that it matches.
+    pub(super) fn records(&self, number: u8, entry: &Entry) -> impl Iterator<Item = Record> {
+        let key = *entry.key();
+        let families: &[u32] = match key.family() {
+            Some(Family::V4) => &[IPV4],
+            Some(Family::V6) => &[IPV6],
+            None => &[IPV4, IPV6],
+        };
+        let lan = key.interface().map_or(0, |name| {
+            // Of a LAN that is not ours nothing comes.
+            self.lans.get(name).map_or(u32::MAX, |slot| slot + 1)
+        });
+        let intercept = entry.action() == Action::Intercept;
+        let expires = entry.expires().map_or(0, |at| self.clock.since_boot(at));
+        families.iter().map(move |family| {
+            let (destination, destination_length) = bits(*family, key.destination());
+            let (source, source_length) = bits(*family, key.source());
+            Record {
+                family: *family,
+                destination,
+                destination_length,
+                source,
+                source_length,
+                port: key.port().unwrap_or(0),
+                lan,
+                list: number,
+                intercept,
+                expires,
+                since: 0,
+                until: 0,
+                next: 0,
+            }
+        })
+    }
+}
+
+impl Clock {
+    fn read() -> Self {
+        let of = |clock| {
+            clock_gettime(clock).map_or(0, |now| {
+                i128::from(now.tv_sec()) * SECOND + i128::from(now.tv_nsec())
+            })
+        };
+        Self {
+            offset: of(ClockId::CLOCK_REALTIME) - of(ClockId::CLOCK_BOOTTIME),
+        }
+    }
+
+    /// `CLOCK_BOOTTIME` nanoseconds at that moment, at least 1.
+    fn since_boot(self, moment: Timestamp) -> u64 {
+        let since = i128::from(moment.unix()) * SECOND - self.offset;
+        u64::try_from(since.max(1)).unwrap_or(u64::MAX)
+    }
+
+    /// The moment of so many nanoseconds after the start of the system.
+    pub(super) fn moment(self, since_boot: u64) -> Timestamp {
+        let seconds = (i128::from(since_boot) + self.offset) / SECOND;
+        Timestamp::from_unix(u64::try_from(seconds).unwrap_or(0))
+    }
+}
+
+/// Whether two records are of one entry, whatever its action and end.
+pub(super) fn is_same(one: &Record, other: &Record) -> bool {
+    let plain = |record: &Record| Record {
+        intercept: false,
+        expires: 0,
+        since: 0,
+        until: 0,
+        next: 0,
+        ..*record
+    };
+    plain(one) == plain(other)
+}
+
+/// What the kernel is asked about a connection.
+pub(super) fn flow(
+    source: std::net::IpAddr,
+    destination: std::net::IpAddr,
+    port: u16,
+    lan: Option<u32>,
+) -> Flow {
+    let (family, to) = address(destination.to_canonical());
+    let (_, from) = address(source.to_canonical());
+    Flow {
+        family,
+        lan: lan.map_or(0, |slot| slot + 1),
+        port: port.into(),
+        reserved: 0,
+        destination: Bits::new(family, &to),
+        source: Bits::new(family, &from),
+    }
+}
+
+fn bits(family: u32, prefix: Option<IpNet>) -> (Bits, u32) {
+    prefix.map_or((Bits::default(), 0), |prefix| {
+        let (_, words) = address(prefix.network());
+        (Bits::new(family, &words), prefix.prefix_len().into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bypass::text;
+
+    fn records(line: &str) -> Vec<Record> {
+        let lans = BTreeMap::from([("lan0".parse().unwrap(), 0), ("lan1".parse().unwrap(), 5)]);
+        let entry = text::parse_entry(line, &crate::bypass::Options::default()).unwrap();
+        Translation::new(lans).records(3, &entry).collect()
+    }
+
+    #[test]
+    fn an_entry_is_one_record_or_one_for_each_family() {
+        let [record] = records("intercept 192.0.2.0/24 src 10.0.0.0/8 port 80 in lan1")[..] else {
+            panic!("one record");
+        };
+        assert_eq!(
+            (record.family, record.list, record.intercept),
+            (IPV4, 3, true)
+        );
+        assert_eq!((record.port, record.lan, record.expires), (80, 6, 0));
+        assert_eq!((record.destination_length, record.source_length), (24, 8));
+        assert_eq!(record.destination.0 >> 32, 0xc000_0200);
+        let families: Vec<_> = records("any in lan0")
+            .iter()
+            .map(|r| (r.family, r.lan))
+            .collect();
+        assert_eq!(families, [(IPV4, 1), (IPV6, 1)]);
+        assert_eq!(records("any in other0")[0].lan, u32::MAX);
+    }
+
+    #[test]
+    fn moments_are_told_by_the_other_clock() {
+        let clock = Clock {
+            offset: 1_000 * SECOND,
+        };
+        let at = |seconds| Timestamp::from_unix(seconds);
+        assert_eq!(clock.since_boot(at(1_500)), 500_000_000_000);
+        assert_eq!(clock.since_boot(at(10)), 1, "before the start, and over");
+        assert_eq!(clock.moment(500_900_000_000), at(1_500));
+    }
+}
