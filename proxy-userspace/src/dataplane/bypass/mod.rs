@@ -182,6 +182,9 @@ impl Dataplane {
     pub fn set_bypass_lists(&mut self, enabled: u64) {
         self.bypass.enabled = enabled;
         self.bypass.table.set_enabled(enabled);
+        if let Prepared::Aside(aside) = &self.bypass.prepared {
+            aside.1.set_enabled(enabled);
+        }
     }
 
     /// From when on an entry does not hold (`CLOCK_BOOTTIME` nanoseconds, 0 for never), from the
@@ -346,3 +349,6 @@ fn rand_seed() -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -442,4 +442,4 @@ impl Depth {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

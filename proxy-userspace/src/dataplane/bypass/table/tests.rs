@@ -1,5 +1,5 @@
-//! The table and the search in it against a naive model; the same against the kernel's is
-//! `tests/tests/bypass_precedence.rs`.
+//! The table and the search in it against a naive model; `dataplane/bypass/tests.rs` has the same
+//! in the kernel.
 
 use proptest::prelude::*;
 use proxy_ebpf::{
@@ -60,14 +60,8 @@ fn narrow(family: u32, seed: u64) -> Bits {
     }
 }
 
-fn entry() -> impl Strategy<Value = Record> {
-    let prefixes = (
-        any::<bool>(),
-        any::<u16>(),
-        any::<u16>(),
-        0u32..=128,
-        0u32..=128,
-    );
+pub(in crate::dataplane::bypass) fn entry() -> impl Strategy<Value = Record> {
+    let prefixes = (any::<bool>(), 0u16..64, 0u16..64, 0u32..=128, 0u32..=128);
     let rest = (
         0u16..3,
         0u32..3,
@@ -101,24 +95,22 @@ fn entry() -> impl Strategy<Value = Record> {
     )
 }
 
-fn query() -> impl Strategy<Value = Query> {
-    (any::<bool>(), any::<u16>(), any::<u16>(), 1u32..3, 1u32..3).prop_map(
-        |(v6, to, from, port, lan)| {
-            let family = if v6 { IPV6 } else { IPV4 };
-            Query {
-                family,
-                lan,
-                port,
-                reserved: 0,
-                destination: narrow(family, to.into()),
-                source: narrow(family, from.into()),
-            }
-        },
-    )
+pub(in crate::dataplane::bypass) fn query() -> impl Strategy<Value = Query> {
+    (any::<bool>(), 0u16..64, 0u16..64, 1u32..3, 1u32..3).prop_map(|(v6, to, from, port, lan)| {
+        let family = if v6 { IPV6 } else { IPV4 };
+        Query {
+            family,
+            lan,
+            port,
+            reserved: 0,
+            destination: narrow(family, to.into()),
+            source: narrow(family, from.into()),
+        }
+    })
 }
 
 /// The rule of precedence as it is written down, and nothing else.
-fn naive<'a>(
+pub(in crate::dataplane::bypass) fn naive<'a>(
     entries: impl Iterator<Item = &'a Record>,
     query: &Query,
     enabled: u64,
@@ -136,7 +128,7 @@ fn naive<'a>(
     entries.filter(matches).map(precedence).max()
 }
 
-fn precedence(entry: &Record) -> [u32; 5] {
+pub(in crate::dataplane::bypass) fn precedence(entry: &Record) -> [u32; 5] {
     [
         entry.destination_length,
         entry.source_length,
