@@ -30,9 +30,9 @@ pub enum Reason {
     RouteNotWan = 7,
     /// The kernel has no route for it, or refuses it; the client gets the kernel's own answer.
     NoRoute = 8,
-    /// A bypass entry that names a destination.
+    /// Any other bypass entry.
     BypassDestination = 9,
-    /// A bypass entry that names clients, ports or LANs only.
+    /// A bypass entry that names clients, but no destinations.
     BypassSource = 10,
     /// The valve is open: steered SYNs did not reach the listener (a firewall's INPUT chain).
     NotDelivered = 11,
@@ -124,9 +124,9 @@ pub enum Listener {
 pub enum Bypass {
     /// Nothing, or an `intercept` entry that it is to be intercepted.
     No,
-    /// An entry that names a destination: it goes direct.
+    /// An entry: it goes direct.
     Destination,
-    /// An entry that names clients only: it goes direct.
+    /// An entry that names clients, but no destinations: it goes direct.
     Source,
 }
 

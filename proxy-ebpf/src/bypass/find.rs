@@ -54,7 +54,7 @@ pub struct Hit {
     pub record: u32,
     /// Not 0 if it is an exception: the flow is intercepted.
     pub intercept: u32,
-    /// Not 0 if it names no destination.
+    /// Not 0 if it names clients, but no destinations.
     pub by_source: u32,
 }
 

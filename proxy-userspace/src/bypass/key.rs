@@ -78,7 +78,25 @@ impl Key {
                 source,
                 port,
                 interface,
-            }),
+            }
+            .in_one_way()),
+        }
+    }
+
+    /// The one way to say what it says: beside a prefix, `/0` of the same family says nothing, and
+    /// a family alone is said by its destination.
+    fn in_one_way(self) -> Self {
+        let all = |prefix: &IpNet| prefix.prefix_len() == 0;
+        let (destination, source) = match (self.destination, self.source) {
+            (destination @ Some(_), Some(source)) if all(&source) => (destination, None),
+            (Some(destination), source @ Some(_)) if all(&destination) => (None, source),
+            (None, Some(source)) if all(&source) => (Some(source), None),
+            parts => parts,
+        };
+        Self {
+            destination,
+            source,
+            ..self
         }
     }
 
@@ -273,6 +291,21 @@ mod tests {
                 "{key}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_the_same_is_the_same_key() {
+        for (one, other) in [
+            (("192.0.2.7", "0.0.0.0/0"), ("192.0.2.7", "-")),
+            (("0.0.0.0/0", "10.0.0.0/8"), ("-", "10.0.0.0/8")),
+            (("0.0.0.0/0", "0.0.0.0/0"), ("0.0.0.0/0", "-")),
+            (("-", "::/0"), ("::/0", "-")),
+        ] {
+            let key = |(destination, source)| Key::new(net(destination), net(source), None, None);
+            assert_eq!(key(one), key(other));
+        }
+        let both = Key::new(None, None, Some(80), None);
+        assert_ne!(both, Key::new(net("0.0.0.0/0"), None, Some(80), None));
     }
 
     #[test]

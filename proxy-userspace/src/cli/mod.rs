@@ -105,7 +105,7 @@ fn outcome(answer: Answer) -> Result<Value> {
 }
 
 fn unreachable(instance: &str, run_dir: &Path, error: &std::io::Error) -> anyhow::Error {
-    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied, TimedOut, WouldBlock};
     match error.kind() {
         NotFound | ConnectionRefused => Fault::NoInstance(format!(
             "no instance {instance} is running (no daemon in {}): `weir run` starts one",
@@ -117,6 +117,10 @@ fn unreachable(instance: &str, run_dir: &Path, error: &std::io::Error) -> anyhow
              that control.group names"
         ))
         .into(),
+        // What the socket's deadlines come as.
+        WouldBlock | TimedOut => anyhow::anyhow!(
+            "instance {instance} does not answer: its daemon hangs or is stopped; nothing was done"
+        ),
         _ => anyhow::anyhow!("instance {instance} does not answer: {error}"),
     }
 }

@@ -65,6 +65,17 @@ fn screen(status: &Value) -> String {
         "bypass {} entries, generation {}",
         bypass["entries"], bypass["generation"]
     ));
+    if let Some(damage) = bypass["damaged"].as_str() {
+        lines.push(format!("EVERYTHING GOES DIRECT: {damage}"));
+    }
+    for feed in bypass["feeds"].as_array().into_iter().flatten() {
+        if let Some(fault) = feed["fault"].as_str() {
+            lines.push(format!(
+                "FEED NOT TAKEN IN: list {}: {fault}",
+                text(&feed["list"])
+            ));
+        }
+    }
     if let Some(lost @ 1..) = status["log_lines_lost"].as_u64() {
         lines.push(format!("access log: {lost} lines lost"));
     }

@@ -2,11 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use serde_json::Value;
-
 use super::keeper::Keeper;
 use crate::{
-    bypass::{Change, Entry, Key, ListName},
+    bypass::{Change, Key, ListName, text},
     control::{Answer, ListEdit},
 };
 
@@ -28,7 +26,7 @@ impl Keeper {
         self.forget_lessons(&change);
         let mut told = self.lists.told(&change);
         if end {
-            told["ended"] = self.end_flows(&change).into();
+            told["ended"] = self.end_flows(edit).into();
         }
         Answer::Done(told)
     }
@@ -60,25 +58,23 @@ impl Keeper {
         self.lists.set_feeds(&mut self.dataplane, &feeds);
     }
 
-    /// Ends the flows that an entry of the change matches and that the kernel would let go direct
-    /// now. The LAN of a flow is not known: it has to go direct from all of them.
-    fn end_flows(&mut self, change: &Change) -> Value {
-        let updated = change.updated.iter().map(|(_, new)| new);
-        let entries: Vec<&Entry> = change.added.iter().chain(updated).collect();
-        // For a whole list, asking the kernel about each flow is less than comparing them all.
-        let few = entries.len() <= 64 && change.removed.is_empty() && change.enabled.is_none();
+    /// Ends the flows that the edit's entries match, new or not, and that the kernel would let go
+    /// direct now. The LAN of a flow is not known: it has to go direct from all of them.
+    fn end_flows(&mut self, edit: &ListEdit) -> usize {
+        let keys = match edit {
+            ListEdit::Add { entries } => few_keys(entries),
+            _ => None,
+        };
         let is_meant = |client: SocketAddr, origin: SocketAddr| {
-            !few || entries
-                .iter()
-                .any(|entry| matches(entry.key(), client, origin))
+            let matches = |key| matches(key, client, origin);
+            keys.as_ref().is_none_or(|keys| keys.iter().any(matches))
         };
         let lists = &self.lists;
         let dataplane = std::cell::RefCell::new(&mut self.dataplane);
-        let ended = self.lasting.flows.end(|client, origin| {
+        self.lasting.flows.end(|client, origin| {
             is_meant(client, origin)
                 && lists.is_bypassed(&mut dataplane.borrow_mut(), client, origin)
-        });
-        ended.into()
+        })
     }
 
     /// What an operator deletes of the learned list may be learned again.
@@ -95,6 +91,19 @@ impl Keeper {
             }
         }
     }
+}
+
+/// What entries match. `None` if they are many: asking the kernel about each flow is less than
+/// comparing it with them all.
+fn few_keys(entries: &str) -> Option<Vec<Key>> {
+    const FEW: usize = 64;
+    let options = crate::bypass::Options {
+        force: true,
+        ..crate::bypass::Options::default()
+    };
+    let few = entries.lines().count() <= FEW;
+    let parsed = few.then(|| text::parse(entries, &options).ok()).flatten()?;
+    Some(parsed.entries.iter().map(|entry| *entry.key()).collect())
 }
 
 fn matches(key: &Key, client: SocketAddr, origin: SocketAddr) -> bool {

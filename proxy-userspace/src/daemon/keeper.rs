@@ -222,6 +222,7 @@ impl Keeper {
                  intercept.ports"
             );
         };
+        self.lists.mend(&mut self.dataplane)?;
         // Also where it stays what it was: a reload is a rotation.
         self.lasting
             .log
@@ -237,7 +238,6 @@ impl Keeper {
         self.learner.set_terms(learn::terms(&new));
         self.options.config = new;
         self.close_valves();
-        self.lists.mend(&mut self.dataplane)?;
         self.read_feeds();
         Ok(())
     }

@@ -54,8 +54,8 @@ async fn start(
 ) -> Result<(Daemon, String)> {
     let config = directory.join("weir.toml");
     let text = format!(
-        "[log]\naccess = \"off\"\n\n[bypass]\nfile = {:?}\n",
-        directory.join("bypass.list").display().to_string()
+        "[log]\naccess = \"off\"\n\n[bypass]\ndirectory = {:?}\n",
+        directory.join("bypass").display().to_string()
     );
     std::fs::write(&config, text).map_err(LabError::io(format!("writing {}", config.display())))?;
     let arguments: [&OsStr; 8] = [

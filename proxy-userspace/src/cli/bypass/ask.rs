@@ -30,7 +30,16 @@ pub(super) fn ask(whom: &Whom, request: &Request) -> Result<Answered> {
             live: true,
         }),
         Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => {
-            offline(whom, request)?.ok_or_else(|| unreachable(&whom.instance, &run_dir, &error))
+            if let Some(answered) = offline(whom, request)? {
+                return Ok(answered);
+            }
+            // There may be a daemon by now.
+            let again = control::call(&run_dir, request);
+            let answer = again.map_err(|_| unreachable(&whom.instance, &run_dir, &error))?;
+            Ok(Answered {
+                value: outcome(answer)?,
+                live: true,
+            })
         }
         Err(error) => Err(unreachable(&whom.instance, &run_dir, &error)),
     }

@@ -62,11 +62,11 @@ enum Verb {
     },
     /// Shows entries.
     List(read::List),
-    /// Shows all there is to know of the entries for a prefix.
+    /// Shows all there is to know of an entry, or of those for a prefix.
     Show {
-        /// An address or a prefix: a destination or a client as the entries have it.
-        #[arg(value_name = "PREFIX")]
-        prefix: String,
+        /// A prefix, of destinations or clients; or an entry as `list` shows it: any in lan0.
+        #[arg(value_name = "ENTRY", required = true)]
+        words: Vec<String>,
         /// For programs.
         #[arg(long)]
         json: bool,
@@ -197,7 +197,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         Verb::Disable { list } => change::enable(whom, list, false),
         Verb::Export { list, json } => read::export(whom, list.list, json),
         Verb::List(list) => read::list(whom, &list),
-        Verb::Show { prefix, json } => read::show(whom, &prefix, json),
+        Verb::Show { words, json } => read::show(whom, &words, json),
         Verb::Lists { json } => read::lists(whom, json),
         Verb::Test(test) => test::run(whom, test),
         Verb::Learn { json, .. } => read::candidates(whom, json),

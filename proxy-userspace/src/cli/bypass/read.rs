@@ -12,7 +12,7 @@ use super::{
     spell,
 };
 use crate::{
-    bypass::{self, Entry, ListName, Options, Timestamp, text},
+    bypass::{self, Entry, Key, ListName, Options, Timestamp, text},
     control::Request,
     fault::Fault,
 };
@@ -88,20 +88,22 @@ pub(super) fn export(whom: &Whom, list: ListName, as_json: bool) -> Result<()> {
     })
 }
 
-pub(super) fn show(whom: &Whom, prefix: &str, as_json: bool) -> Result<()> {
-    let parsed = prefix
-        .parse::<IpNet>()
-        .or_else(|_| prefix.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| Fault::Usage(format!("\"{prefix}\" is neither an address nor a prefix")))?;
+pub(super) fn show(whom: &Whom, words: &[String], as_json: bool) -> Result<()> {
+    let asked = words.join(" ");
+    let key: Key = asked
+        .parse()
+        .map_err(|error: bypass::TextError| Fault::Usage(error.message))?;
+    // A prefix alone is every entry that has it.
+    let alone = key.destination().filter(|_| words.len() == 1);
     let (mut rows, _) = rows(whom, None)?;
     rows.retain(|row| {
-        let key = row.entry.key();
-        key.destination() == Some(parsed) || key.source() == Some(parsed)
+        let own = row.entry.key();
+        *own == key || alone.is_some() && (own.destination() == alone || own.source() == alone)
     });
     if rows.is_empty() {
         return Err(Fault::Usage(format!(
-            "no entry has the prefix {parsed}; `weir bypass list --filter {parsed}` shows those \
-             that meet it, `weir bypass test` what decides about a connection"
+            "there is no entry {asked}; `weir bypass list --filter PREFIX` shows those that meet \
+             a prefix, `weir bypass test` what decides about a connection"
         ))
         .into());
     }
@@ -152,7 +154,7 @@ pub(super) fn lists(whom: &Whom, as_json: bool) -> Result<()> {
         println!(
             "{:<32} {state:<8} {:>10}  {}",
             list["name"].as_str().unwrap_or_default(),
-            list["entries"],
+            list["entries"].to_string(),
             list["feed"].as_str().unwrap_or("-"),
         );
     }
@@ -178,9 +180,9 @@ pub(super) fn candidates(whom: &Whom, as_json: bool) -> Result<()> {
             "{:<44} {:<40} {:>8} {:>8} {:>8}  {}",
             text("destination") + &port,
             text("source"),
-            candidate["not_http"],
-            candidate["connect_failed"],
-            candidate["clients"],
+            candidate["not_http"].to_string(),
+            candidate["connect_failed"].to_string(),
+            candidate["clients"].to_string(),
             candidate["obstacle"]
                 .as_str()
                 .unwrap_or("learned with the next"),
@@ -271,7 +273,7 @@ fn json_rows(rows: &[Row]) -> Result<()> {
         for row in rows {
             let (entry, key) = (&row.entry, row.entry.key());
             let value = json!({
-                "destination": key.destination().map(|prefix| prefix.to_string()),
+                "destination": destination(key),
                 "source": key.source().map(|prefix| prefix.to_string()),
                 "port": key.port(),
                 "interface": key.interface().map(ToString::to_string),
@@ -292,6 +294,15 @@ fn json_rows(rows: &[Row]) -> Result<()> {
         }
         out.write_all(b"\n]\n")
     })
+}
+
+/// As `import` reads it, which wants an entry for everything to say so.
+fn destination(key: &Key) -> Option<String> {
+    let says_nothing = key.source().is_none() && key.port().is_none() && key.interface().is_none();
+    match key.destination() {
+        Some(prefix) => Some(prefix.to_string()),
+        None => says_nothing.then(|| "any".to_owned()),
+    }
 }
 
 /// Writes to standard output; who closes it has seen enough.

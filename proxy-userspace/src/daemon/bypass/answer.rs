@@ -23,6 +23,9 @@ impl Lists {
         kernel: Option<&Dataplane>,
         only: Option<&ListName>,
     ) -> Answer {
+        if let Some(damage) = self.damage() {
+            return unknown(damage);
+        }
         if let Some(name) = only
             && self.set.list(name).is_none()
         {
@@ -43,6 +46,9 @@ impl Lists {
 
     /// The lists themselves.
     pub(in crate::daemon) fn overview(&self) -> Answer {
+        if let Some(damage) = self.damage() {
+            return unknown(damage);
+        }
         let lists = self.set.lists().map(|(name, list)| {
             json!({
                 "name": name,
@@ -57,6 +63,9 @@ impl Lists {
     /// Which entry decides about a connection, by the kernel's own search, and why the others that
     /// are about it do not.
     pub(in crate::daemon) fn test(&self, kernel: Option<&mut Dataplane>, query: &Query) -> Answer {
+        if let Some(damage) = self.damage() {
+            return unknown(damage);
+        }
         let (source, destination) = (
             query.source.to_canonical(),
             query.destination.to_canonical(),
@@ -89,9 +98,8 @@ impl Lists {
             Some(Err(error)) => return Answer::failed(error),
             Some(Ok(None)) => None,
             Some(Ok(Some(record))) => {
-                let list = self.translation.list(record.list);
-                let number = record.list;
-                let found = list.and_then(|name| {
+                let list = self.translation.list(&record);
+                let found = list.and_then(|(number, name)| {
                     let list = self.set.list(name)?;
                     let same = |entry: &Entry| {
                         let mut records = self.translation.records(number, entry);
@@ -136,7 +144,8 @@ impl Lists {
                     continue;
                 }
                 let mut line = told(name, &entry);
-                line["why"] = why_not(asked, list, &entry, now).into();
+                let equal = decides.is_some_and(|(_, other)| other.key() == entry.key());
+                line["why"] = why_not(asked, list, &entry, now, equal).into();
                 others.push(line);
                 if others.len() == MOST {
                     return others;
@@ -177,12 +186,26 @@ impl Lists {
     }
 }
 
+/// What there is to say while the lists are not known.
+fn unknown(damage: &str) -> Answer {
+    Answer::failed(format!(
+        "everything goes direct, as the bypass lists could not be read: {damage}; then reload \
+         weir (SIGHUP)"
+    ))
+}
+
 fn told(list: &ListName, entry: &Entry) -> Value {
     json!({ "list": list, "action": entry.action(), "entry": entry.to_string() })
 }
 
 /// Why an entry that is about the addresses of a connection does not decide.
-fn why_not(asked: &Flow<'_>, list: &List, entry: &Entry, now: Timestamp) -> &'static str {
+fn why_not(
+    asked: &Flow<'_>,
+    list: &List,
+    entry: &Entry,
+    now: Timestamp,
+    equal: bool,
+) -> &'static str {
     let key = entry.key();
     if !list.enabled() {
         "its list is disabled"
@@ -192,6 +215,8 @@ fn why_not(asked: &Flow<'_>, list: &List, entry: &Entry, now: Timestamp) -> &'st
         "it is for another port"
     } else if key.interface().is_some() && key.interface() != asked.interface {
         "it is for another LAN"
+    } else if equal {
+        "its equal in another list decides"
     } else {
         "another one is more specific"
     }

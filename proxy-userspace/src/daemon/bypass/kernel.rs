@@ -13,6 +13,9 @@ use crate::{
 
 const SECOND: i128 = 1_000_000_000;
 
+/// Beside a list's number, which is below 64, in the records of an entry for both families.
+const BOTH: u8 = 64;
+
 /// What it takes to tell the kernel of entries.
 pub(super) struct Translation {
     numbers: BTreeMap<ListName, u8>,
@@ -70,13 +73,17 @@ impl Translation {
         self.numbers.get(list).copied()
     }
 
-    /// The list with this number.
-    pub(super) fn list(&self, number: u8) -> Option<&ListName> {
+    /// The list of a record.
+    pub(super) fn list(&self, record: &Record) -> Option<(u8, &ListName)> {
+        let number = record.list & !BOTH;
         let mut numbers = self.numbers.iter();
-        numbers.find(|(_, of)| **of == number).map(|(list, _)| list)
+        numbers
+            .find(|(_, of)| **of == number)
+            .map(|(list, _)| (number, list))
     }
 
-    /// An entry's records, one for each family that it matches.
+    /// An entry's records, one for each family that it matches. What is said of both families is
+    /// not what is said of one: a bit that the kernel does not look at tells them apart.
     pub(super) fn records(&self, number: u8, entry: &Entry) -> impl Iterator<Item = Record> {
         let key = *entry.key();
         let families: &[u32] = match key.family() {
@@ -89,6 +96,11 @@ impl Translation {
             self.lans.get(name).map_or(u32::MAX, |slot| slot + 1)
         });
         let intercept = entry.action() == Action::Intercept;
+        let list = if key.family().is_none() {
+            number | BOTH
+        } else {
+            number
+        };
         let expires = entry.expires().map_or(0, |at| self.clock.since_boot(at));
         families.iter().map(move |family| {
             let (destination, destination_length) = bits(*family, key.destination());
@@ -101,7 +113,7 @@ impl Translation {
                 source_length,
                 port: key.port().unwrap_or(0),
                 lan,
-                list: number,
+                list,
                 intercept,
                 expires,
                 since: 0,

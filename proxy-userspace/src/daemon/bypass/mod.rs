@@ -50,6 +50,13 @@ impl Lists {
         damaged: Damaged,
         lans: BTreeMap<InterfaceName, u32>,
     ) -> Result<Self> {
+        let old = directory.with_extension("json");
+        anyhow::ensure!(
+            directory.exists() || !old.exists(),
+            "{} is the bypass list of an earlier weir: move it away, start weir, then \
+             `jq .entries FILE | weir bypass import -`",
+            old.display()
+        );
         let (store, set, damage) = match Store::open(directory, capacity) {
             Ok((store, set)) => (Some(store), set, None),
             Err(error) if damaged == Damaged::Direct => {

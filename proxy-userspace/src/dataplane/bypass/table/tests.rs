@@ -74,8 +74,8 @@ pub(in crate::dataplane::bypass) fn entry() -> impl Strategy<Value = Record> {
         |((v6, to, from, long, short), (port, lan, list, intercept, expires, sources))| {
             let family = if v6 { IPV6 } else { IPV4 };
             let longest = if v6 { 128 } else { 32 };
-            let destination_length = long.min(longest);
-            let source_length = if sources { short.min(longest) } else { 0 };
+            let destination_length = long % (longest + 1);
+            let source_length = if sources { short % (longest + 1) } else { 0 };
             Record {
                 family,
                 destination: narrow(family, to.into()).prefix(destination_length),
