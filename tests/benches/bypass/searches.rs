@@ -1,0 +1,253 @@
+//! The search alone, a thousand in a row, beside a trie of the kernel's with the same prefixes.
+
+use std::{env, fs, time::Instant};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, ArrayOfMaps, LpmTrie, MapData, lpm_trie::Key},
+    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+};
+use proxy_ebpf::{
+    abi::map,
+    key::{IPV4, IPV6},
+};
+use proxy_userspace::dataplane::bypass::{Bits, Entry};
+
+use crate::{
+    MILLION, descriptors,
+    entries::{Kind, Numbers, entries, inside},
+    kernel::{Kernel, Table, client},
+    report::{Report, Samples, count, mebibytes, name},
+};
+
+/// Addresses of a sort; the object's `SAMPLES` has room for four sorts.
+const SAMPLES: u32 = 1 << 18;
+/// Searches of a run.
+const SEARCHES: u32 = 1000;
+const ROUNDS: u32 = 9;
+/// Runs of the same address, and different addresses.
+const REPEAT: u32 = 4;
+const HOT: u32 = 40;
+
+const PROGRAMS: [&str; 3] = ["bench_nothing", "bench_table", "bench_trie"];
+
+pub(crate) fn measure(report: &mut Report) {
+    let Some(path) = env::var_os("WEIR_BENCH_OBJECT") else {
+        report.absent(
+            "searches",
+            "WEIR_BENCH_OBJECT is not set: use cargo xtask bench",
+        );
+        return;
+    };
+    let object = fs::read(path).expect("the object of the bench's programs");
+    report.part(
+        "a search alone, ns, less the loop around it; ratio of the table to the trie",
+        "ratio    median       p25       p75",
+    );
+    for (size, kind) in [
+        (10_000, Kind::Destinations),
+        (MILLION, Kind::Destinations),
+        (MILLION, Kind::Sources),
+    ] {
+        let lists = [IPV4, IPV6].map(|family| entries(family, size, kind, 1));
+        let kernel = Kernel::with(&lists.concat());
+        let mut bench = Bench::load(&object, &kernel.table());
+        if kind == Kind::Destinations {
+            bench.fill_tries(report, &lists);
+        }
+        bench.fill_samples(&lists);
+        for (at, family) in (0..).zip([IPV4, IPV6]) {
+            for (sort, listed) in (0..).zip(["anywhere", "in the list"]) {
+                let first = (2 * at + sort) * SAMPLES;
+                for hot in [false, true] {
+                    bench.compare(
+                        report,
+                        &Case {
+                            family,
+                            size,
+                            kind,
+                            listed,
+                            first,
+                            hot,
+                        },
+                    );
+                }
+            }
+        }
+    }
+}
+
+struct Case {
+    family: u32,
+    size: usize,
+    kind: Kind,
+    listed: &'static str,
+    first: u32,
+    hot: bool,
+}
+
+struct Bench(Ebpf);
+
+impl Bench {
+    fn load(object: &[u8], table: &Table) -> Self {
+        let mut ebpf = EbpfLoader::new().load(object).expect("the object");
+        for name in PROGRAMS {
+            program(&mut ebpf, name)
+                .load()
+                .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        }
+        let outer = ebpf.map_mut(map::BYPASS).expect("the table's place");
+        let mut outer: ArrayOfMaps<&mut MapData, Table> = outer.try_into().expect("its type");
+        outer.set(0, table, 0).expect("the table in it");
+        Self(ebpf)
+    }
+
+    fn fill_tries(&mut self, report: &mut Report, lists: &[Vec<Entry>; 2]) {
+        let size = lists[0].len();
+        let mut trie: LpmTrie<_, [u8; 4], u32> = self.map("TRIE_V4").try_into().expect("a trie");
+        let (before, began) = (descriptors::tries(), Instant::now());
+        for entry in &lists[0] {
+            let Bits(high, _) = entry.destination;
+            let octets = high.to_be_bytes();
+            let key = [octets[0], octets[1], octets[2], octets[3]];
+            trie.insert(&Key::new(entry.destination_length, key), 1, 0)
+                .expect("room");
+        }
+        report_load(report, IPV4, size, before, began);
+        let mut trie: LpmTrie<_, [u8; 16], u32> = self.map("TRIE_V6").try_into().expect("a trie");
+        let (before, began) = (descriptors::tries(), Instant::now());
+        for entry in &lists[1] {
+            let Bits(high, low) = entry.destination;
+            let address = u128::from(high) << 64 | u128::from(low);
+            let key = Key::new(entry.destination_length, address.to_be_bytes());
+            trie.insert(&key, 1, 0).expect("room");
+        }
+        report_load(report, IPV6, size, before, began);
+    }
+
+    fn fill_samples(&mut self, lists: &[Vec<Entry>; 2]) {
+        let mut samples: Array<_, [u64; 6]> = self.map("SAMPLES").try_into().expect("an array");
+        let mut numbers = Numbers(99);
+        let mut at = 0;
+        for (family, list) in [IPV4, IPV6].into_iter().zip(lists) {
+            for listed in [false, true] {
+                for _ in 0..SAMPLES {
+                    let to = if listed {
+                        inside(&list[numbers.below(list.len())], &mut numbers)
+                    } else {
+                        numbers.address(family)
+                    };
+                    samples.set(at, query(family, to), 0).expect("room");
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    fn compare(&mut self, report: &mut Report, case: &Case) {
+        let mut results: [Samples; 3] = Default::default();
+        for _ in 0..ROUNDS {
+            for (name, result) in PROGRAMS.into_iter().zip(&mut results) {
+                result.push(if case.hot {
+                    self.hot(name, case)
+                } else {
+                    self.random(name, case)
+                });
+            }
+        }
+        let [nothing, table, trie] = results;
+        let (table, trie) = (table.less(&nothing), trie.less(&nothing));
+        let addresses = if case.hot { "one address" } else { "random" };
+        let clients = if case.kind == Kind::Sources {
+            ", with clients"
+        } else {
+            ""
+        };
+        let what = format!(
+            "{} {addresses} {}, {}{clients}",
+            name(case.family),
+            case.listed,
+            count(case.size)
+        );
+        if case.kind == Kind::Destinations {
+            report.row(
+                &format!("{what}: table"),
+                "ns",
+                Some(&table.over(&trie)),
+                &table,
+            );
+            report.row(&format!("{what}: trie"), "ns", None, &trie);
+        } else {
+            report.row(&format!("{what}: table"), "ns", None, &table);
+        }
+    }
+
+    /// Each address once.
+    fn random(&mut self, name: &'static str, case: &Case) -> f64 {
+        let runs = SAMPLES / SEARCHES;
+        let times = (0..runs).map(|run| self.run(name, case, case.first + run * SEARCHES, 1, 1));
+        times.sum::<f64>() / f64::from(runs)
+    }
+
+    /// The median of several addresses, each again and again.
+    fn hot(&mut self, name: &'static str, case: &Case) -> f64 {
+        let apart = SAMPLES / HOT;
+        let times = (0..HOT).map(|at| self.run(name, case, case.first + at * apart, 0, REPEAT));
+        times.collect::<Samples>().median()
+    }
+
+    /// Nanoseconds of a search.
+    fn run(&mut self, name: &'static str, case: &Case, first: u32, step: u32, repeat: u32) -> f64 {
+        let mut data = [0; 64];
+        data[..4].copy_from_slice(&first.to_ne_bytes());
+        data[4..8].copy_from_slice(&step.to_ne_bytes());
+        let run = program(&mut self.0, name).test_run(TestRunOptions {
+            data_in: Some(&data),
+            repeat,
+            ..TestRunOptions::new()
+        });
+        let run = run.expect("a test run");
+        let all = case.kind == Kind::Destinations && case.listed == "in the list";
+        if all && name != "bench_nothing" {
+            assert_eq!(run.return_value, SEARCHES, "{name} finds what is listed");
+        }
+        #[expect(clippy::cast_precision_loss, reason = "microseconds")]
+        let nanoseconds = run.duration.as_nanos() as f64;
+        nanoseconds / f64::from(SEARCHES)
+    }
+
+    fn map(&mut self, name: &str) -> &mut aya::maps::Map {
+        self.0
+            .map_mut(name)
+            .unwrap_or_else(|| panic!("no map {name}"))
+    }
+}
+
+fn report_load(report: &mut Report, family: u32, size: usize, before: u64, began: Instant) {
+    let seconds = began.elapsed().as_secs_f64();
+    report.numbers(
+        &format!("{} trie filled, {}", name(family), count(size)),
+        &[
+            ("s", seconds),
+            ("kernel MiB", mebibytes(descriptors::tries() - before)),
+        ],
+    );
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut SchedClassifier {
+    let program = ebpf
+        .program_mut(name)
+        .unwrap_or_else(|| panic!("no program {name}"));
+    program.try_into().expect("its type")
+}
+
+/// As `proxy_ebpf::bypass::Query` is in memory.
+fn query(family: u32, to: Bits) -> [u64; 6] {
+    let pair = |first: u32, second: u32| {
+        let [a, b, c, d] = first.to_ne_bytes();
+        let [e, f, g, h] = second.to_ne_bytes();
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    };
+    let from = client(family);
+    [pair(family, 1), pair(80, 0), to.0, to.1, from.0, from.1]
+}
