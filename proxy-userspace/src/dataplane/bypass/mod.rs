@@ -14,10 +14,7 @@ use aya::{
 };
 use proxy_ebpf::{
     abi::{self, BYPASS_FLAGS, MAX_BYPASS, map},
-    bypass::{
-        Query, STEPS,
-        layout::{Record, WORDS},
-    },
+    bypass::{Query, STEPS, layout::WORDS},
 };
 
 use super::{Dataplane, DataplaneError, chain, classifier, opening, take};
