@@ -3,7 +3,6 @@
 use std::fs;
 
 const ARRAY: u64 = 2;
-const LPM_TRIE: u64 = 11;
 
 /// Ids of programs.
 pub(crate) fn programs() -> Vec<u32> {
@@ -13,15 +12,6 @@ pub(crate) fn programs() -> Vec<u32> {
 /// Ids of maps.
 pub(crate) fn maps() -> Vec<u32> {
     ids("map_id")
-}
-
-/// The kernel's memory of tries, in octets.
-pub(crate) fn tries() -> u64 {
-    let texts = texts();
-    let tries = texts
-        .iter()
-        .filter(|text| number(text, "map_type") == Some(LPM_TRIE));
-    tries.filter_map(|text| number(text, "memlock")).sum()
 }
 
 /// The kernel's memory of the largest array, in octets.
