@@ -40,7 +40,11 @@ pub(crate) fn measure(report: &mut Report) {
                 fs::write(&file, rules(family, list, again)).expect("a file of rules");
                 match run(&network, tool, arguments, &file) {
                     Ok((seconds, peak)) => {
-                        report.numbers(&what, &[("s", seconds), ("peak machine MiB", peak)]);
+                        let memory = match tool {
+                            "ipset" => ("set MiB", mebibytes(size_of_set(&network))),
+                            _ => ("machine MiB at most", peak),
+                        };
+                        report.numbers(&what, &[("s", seconds), memory]);
                     }
                     Err(why) => report.absent(&what, &why),
                 }
@@ -63,9 +67,11 @@ fn run(
         .stdout(Stdio::null());
     let errors = file.with_extension("errors");
     command.stderr(File::create(&errors).map_err(|error| error.to_string())?);
-    let began = Instant::now();
-    let (status, peak) = memory::watch(|| command.status());
-    let seconds = began.elapsed().as_secs_f64();
+    let ((status, seconds), peak) = memory::watch(|| {
+        let began = Instant::now();
+        let status = command.status();
+        (status, began.elapsed().as_secs_f64())
+    });
     if status.is_ok_and(|status| status.success()) {
         return Ok((seconds, mebibytes(peak.machine)));
     }
@@ -80,6 +86,18 @@ fn run(
     Err(format!("{tool}: {first}"))
 }
 
+/// As the kernel says.
+fn size_of_set(network: &Network) -> u64 {
+    let mut command = network.router.command("ipset");
+    let output = command.args(["list", "-terse", "million"]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let text = text.unwrap_or_default();
+    let size = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Size in memory:"));
+    size.and_then(|size| size.trim().parse().ok()).unwrap_or(0)
+}
+
 /// A set of intervals; another list takes its place in one transaction.
 fn nft(family: u32, list: &[Entry], again: bool) -> String {
     let kind = if family == IPV4 {
@@ -89,14 +107,14 @@ fn nft(family: u32, list: &[Entry], again: bool) -> String {
     };
     let mut rules = String::from("table inet bench {}\n");
     if again {
-        rules.push_str("flush set inet bench list\n");
+        rules.push_str("flush set inet bench million\n");
     } else {
         let _ = writeln!(
             rules,
-            "add set inet bench list {{ type {kind}; flags interval; auto-merge; }}"
+            "add set inet bench million {{ type {kind}; flags interval; auto-merge; }}"
         );
     }
-    rules.push_str("add element inet bench list {\n");
+    rules.push_str("add element inet bench million {\n");
     for entry in list {
         let _ = writeln!(rules, "{},", text(entry));
     }
@@ -107,14 +125,14 @@ fn nft(family: u32, list: &[Entry], again: bool) -> String {
 /// A set aside, which takes the other's place at the end.
 fn ipset(family: u32, list: &[Entry], again: bool) -> String {
     let kind = if family == IPV4 { "inet" } else { "inet6" };
-    let set = if again { "aside" } else { "list" };
+    let set = if again { "aside" } else { "million" };
     let mut rules =
         format!("create {set} hash:net family {kind} hashsize 524288 maxelem 1048576\n");
     for entry in list {
         let _ = writeln!(rules, "add {set} {}", text(entry));
     }
     if again {
-        rules.push_str("swap aside list\ndestroy aside\n");
+        rules.push_str("swap aside million\ndestroy aside\n");
     }
     rules
 }

@@ -220,12 +220,14 @@ impl Bench {
 }
 
 fn timed(report: &mut Report, family: u32, list: &[Entry], insert: impl FnMut(&Entry)) {
-    let began = Instant::now();
-    let ((), peak) = memory::watch(|| list.iter().for_each(insert));
-    let seconds = began.elapsed().as_secs_f64();
+    let (seconds, peak) = memory::watch(|| {
+        let began = Instant::now();
+        list.iter().for_each(insert);
+        began.elapsed().as_secs_f64()
+    });
     report.numbers(
         &format!("{} trie filled, {}", name(family), count(list.len())),
-        &[("s", seconds), ("machine MiB", mebibytes(peak.machine))],
+        &[("s", seconds), ("kernel MiB", mebibytes(peak.slab))],
     );
 }
 
