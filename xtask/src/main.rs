@@ -51,8 +51,11 @@ enum Command {
     },
     /// Measures what something costs and compares it with its goals. Wants a machine that is idle.
     Bench {
-        /// One of them: rules, slowloris.
+        /// One of them: rules, slowloris, bypass.
         name: String,
+        /// Arguments of the benchmark: of bypass, `--json FILE` and the parts to run.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
     },
     /// rustfmt, clippy with warnings denied, and the rules that neither knows.
     Lint,
@@ -75,7 +78,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Run { args } => run::run(&args),
         Command::Test { args } => test::test(&args),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
-        Command::Bench { name } => bench::bench(&name),
+        Command::Bench { name, args } => bench::bench(&name, &args),
         Command::Lint => test::lint(),
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn lint() -> Result<()> {
         ])
         .args([
             "--features",
-            "programs,log",
+            "programs,log,bench",
             "--target",
             "bpfel-unknown-none",
         ])

@@ -66,9 +66,8 @@ impl Hash {
     /// Which of so many lines, not 0: the low half, scaled.
     #[inline(always)]
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "less than `lines`")]
     pub const fn line(self, lines: u32) -> u32 {
-        ((self.0 & 0xffff_ffff) * lines as u64 >> 32) as u32
+        (((self.0 & 0xffff_ffff) * lines as u64) >> 32) as u32
     }
 
     /// What tells keys of one line apart: the high half.

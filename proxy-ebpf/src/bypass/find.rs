@@ -4,10 +4,11 @@ use super::{
     bits::Bits,
     layout::{
         self, BANDS, BANDS_V4, BANDS_V6, DESTINATION, GLOBALS, SOURCE, entry_hash, filter_hash,
-        global, halves, header, in_use, record, tuple_line,
+        filter_place, global, halves, header, in_use, record, tuple_line,
     },
+    lengths::Lengths,
 };
-use crate::key::IPV4;
+use crate::key::{IPV4, IPV6};
 
 /// Most steps of a search. The daemon refuses an edit after which one could take more.
 pub const STEPS: u32 = 2048;
@@ -82,18 +83,12 @@ pub struct Walk {
     buckets: u64,
     /// First line of the records.
     records: u64,
-    /// The longest length of each of the family's bands, an octet each.
-    ends: u64,
-    /// Lengths of destination prefixes left to try, band by band.
-    destinations: [u64; BANDS],
-    /// As `ends`, of `destinations`.
-    destination_ends: u64,
-    /// Lengths of source prefixes that may be there, band by band.
-    sources: [u64; BANDS],
+    /// Lengths of destination prefixes left to try.
+    destinations: Lengths,
+    /// Lengths of source prefixes that may be there.
+    sources: Lengths,
     /// Those of them left to try with `destination`.
-    candidates: [u64; BANDS],
-    /// As `ends`, of `candidates`.
-    source_ends: u64,
+    candidates: Lengths,
     destination: Bits,
     source: Bits,
     destination_length: u32,
@@ -143,35 +138,15 @@ pub fn begin<L: Lines>(lines: &L, query: &Query, walk: &mut Walk) -> Option<()> 
     walk.seed = head.word(header::SEED);
     walk.buckets = head.word(header::BUCKETS);
     walk.records = head.word(header::RECORDS) & 0xffff_ffff;
-    let (ends, any) = if family == IPV4 {
-        const { (BANDS_V4.packed_ends(), BANDS_V4.bit(0)) }
-    } else {
-        const { (BANDS_V6.packed_ends(), BANDS_V6.bit(0)) }
-    };
-    walk.ends = ends;
     walk.tuples = tuple_line(family, 0);
-    lengths(
-        lines,
-        &head,
-        DESTINATION,
-        family,
-        query.destination,
-        &mut walk.destinations,
-    )?;
-    walk.destination_ends = ends;
+    walk.destinations = lengths(lines, &head, DESTINATION, family, query.destination)?;
     walk.with_sources = u32::from(used >> (global(SOURCE, family) * 8) & 0xff != 0);
+    walk.candidates = Lengths(0, 0, 0);
     if walk.with_sources != 0 {
-        lengths(
-            lines,
-            &head,
-            SOURCE,
-            family,
-            query.source,
-            &mut walk.sources,
-        )?;
-        walk.sources[BANDS - 1] |= any;
+        let Lengths(long, short, _) = lengths(lines, &head, SOURCE, family, query.source)?;
+        // Entries for all sources are not announced.
+        walk.sources = Lengths(long, short, 1);
     }
-    walk.candidates = [0; BANDS];
     walk.source = Bits(0, 0);
     walk.source_length = 0;
     walk.bucket = 0;
@@ -179,49 +154,40 @@ pub fn begin<L: Lines>(lines: &L, query: &Query, walk: &mut Walk) -> Option<()> 
     Some(())
 }
 
-/// Takes the next step. A line that is not there ends the search, with no result.
+/// Takes the next step: looks at a record, or into a bucket, or sets out for the next prefixes
+/// and looks into their first bucket. A line that is not there ends the search, with no result.
 #[inline(always)]
 pub fn step<L: Lines>(lines: &L, walk: &mut Walk) -> Step {
     if walk.record != 0 {
         return look_at(lines, walk).unwrap_or(Step::Done);
     }
-    if walk.bucket != 0 {
-        return look_into(lines, walk).unwrap_or(Step::Done);
-    }
-    if walk.candidates[0] != 0 {
-        let length = take_longest(&mut walk.candidates[0], walk.source_ends);
-        walk.source_length = length;
-        walk.source = walk.query.source.prefix(length);
-        set_out(walk);
-        return Step::More;
-    }
-    if any_behind(&walk.candidates) {
-        shift(&mut walk.candidates);
-        walk.source_ends >>= 8;
-        return Step::More;
-    }
-    if walk.destinations[0] != 0 {
-        let length = take_longest(&mut walk.destinations[0], walk.destination_ends);
-        walk.destination_length = length;
-        walk.destination = walk.query.destination.prefix(length);
-        if walk.with_sources == 0 {
-            set_out(walk);
-        } else if let Some(with) = lines.line(walk.tuples + length) {
-            let mut band = 0;
-            while band < BANDS {
-                walk.candidates[band] = walk.sources[band] & with.word(band);
-                band += 1;
+    if walk.bucket == 0 {
+        if walk.candidates.is_empty() {
+            if walk.destinations.is_empty() {
+                return Step::Done;
             }
-            walk.source_ends = walk.ends;
+            let length = walk.destinations.take_longest();
+            walk.destination_length = length;
+            walk.destination = walk.query.destination.prefix(length);
+            if walk.with_sources != 0 {
+                let Some(with) = lines.line(walk.tuples + length) else {
+                    return Step::Done;
+                };
+                walk.candidates = Lengths(
+                    walk.sources.0 & with.word(0),
+                    walk.sources.1 & with.word(1),
+                    walk.sources.2 & with.word(2),
+                );
+                return Step::More;
+            }
+        } else {
+            let length = walk.candidates.take_longest();
+            walk.source_length = length;
+            walk.source = walk.query.source.prefix(length);
         }
-        return Step::More;
+        set_out(walk);
     }
-    if any_behind(&walk.destinations) {
-        shift(&mut walk.destinations);
-        walk.destination_ends >>= 8;
-        return Step::More;
-    }
-    Step::Done
+    look_into(lines, walk).unwrap_or(Step::Done)
 }
 
 /// Which lengths prefixes of `address` may have.
@@ -232,43 +198,44 @@ fn lengths<L: Lines>(
     side: u32,
     family: u32,
     address: Bits,
-    found: &mut [u64; BANDS],
-) -> Option<()> {
+) -> Option<Lengths> {
+    // Two copies, so that in each of them everything about the bands is a constant.
+    if family == IPV4 {
+        lengths_of::<L, true>(lines, head, side, address)
+    } else {
+        lengths_of::<L, false>(lines, head, side, address)
+    }
+}
+
+#[inline(always)]
+fn lengths_of<L: Lines, const IS_V4: bool>(
+    lines: &L,
+    head: &L::Line,
+    side: u32,
+    address: Bits,
+) -> Option<Lengths> {
+    let family = if IS_V4 { IPV4 } else { IPV6 };
+    let bands = if IS_V4 { BANDS_V4 } else { BANDS_V6 };
     let used = head.word(header::IN_USE);
     let seed = head.word(header::SEED);
     let (first, count) = halves(head.word(header::FILTERS));
+    let mut found = Lengths(0, 0, 0);
     let mut band = 0;
     while band < BANDS - 1 {
-        found[band] = 0;
         if used & in_use(side, family, band) != 0 {
-            let (anchor, bits) = if family == IPV4 {
-                (BANDS_V4.anchors[band], BANDS_V4.bits(band))
-            } else {
-                (BANDS_V6.anchors[band], BANDS_V6.bits(band))
-            };
-            let hash = filter_hash(seed, side, family, band, address.prefix(anchor));
+            let address = address.prefix(bands.anchors[band]);
+            let hash = filter_hash(seed, side, family, band, address);
             let line = lines.line(first + hash.line(count))?;
-            found[band] = word(&line, hash.tag() & 7) & bits;
+            let (word, rotation) = filter_place(hash);
+            let word = line.word(word).rotate_right(rotation) & bands.bits(band);
+            found = found.with(word, bands.ends[band]);
         }
         band += 1;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "less than 4")]
-    let place = global(side, family) as u32;
-    found[BANDS - 1] = word(&lines.line(GLOBALS)?, place);
-    Some(())
-}
-
-/// A word whose number is not known beforehand: all eight are read, which is one cache line, as a
-/// sum that comes from a packet is no offset that the verifier likes.
-#[inline(always)]
-fn word<L: Line>(line: &L, index: u32) -> u64 {
-    let mut word = 0;
-    let mut at = 0;
-    while at < layout::WORDS {
-        word |= line.word(at) & when_zero((index ^ at as u32) as u64);
-        at += 1;
-    }
-    word
+    let last = lines.line(GLOBALS)?.word(global(side, family));
+    let end = bands.ends[BANDS - 1];
+    let Lengths(long, short, _) = found.with(last & bands.bits(BANDS - 1), end);
+    Some(Lengths(long, short, last >> end))
 }
 
 /// All ones if `value`, which is less than 2⁶³, is 0; else 0. Not a branch, as what is compared
@@ -276,25 +243,6 @@ fn word<L: Line>(line: &L, index: u32) -> u64 {
 #[inline(always)]
 const fn when_zero(value: u64) -> u64 {
     0u64.wrapping_sub(value.wrapping_sub(1) >> 63)
-}
-
-/// Takes the longest length out of a band's word; `ends` begins with the band's longest.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "an octet")]
-fn take_longest(word: &mut u64, ends: u64) -> u32 {
-    let bit = word.trailing_zeros();
-    *word &= *word - 1;
-    (ends as u32 & 0xff).wrapping_sub(bit)
-}
-
-#[inline(always)]
-fn any_behind(bands: &[u64; BANDS]) -> bool {
-    bands[1] | bands[2] | bands[3] | bands[4] != 0
-}
-
-#[inline(always)]
-fn shift(bands: &mut [u64; BANDS]) {
-    *bands = [bands[1], bands[2], bands[3], bands[4], 0];
 }
 
 /// Sets out for the record of the prefixes in `walk`.

@@ -108,18 +108,6 @@ impl Bands {
         let lengths = self.ends[band] - self.anchors[band];
         !0 >> (64 - lengths)
     }
-
-    /// The [ends](Self::ends) as octets, the first the least significant.
-    #[must_use]
-    pub const fn packed_ends(&self) -> u64 {
-        let mut packed = 0;
-        let mut band = 0;
-        while band < BANDS {
-            packed |= (self.ends[band] as u64) << (8 * band);
-            band += 1;
-        }
-        packed
-    }
 }
 
 /// The word of [`GLOBALS`] for a side and a family.
@@ -136,19 +124,29 @@ pub const fn in_use(side: u32, family: u32, band: usize) -> u64 {
     1 << (global(side, family) * 8 + band)
 }
 
-/// The line of the source lengths that go with destinations of `length`: a word per band.
+/// The line of the source lengths that go with destinations of `length`: the words of a
+/// [`Lengths`](super::lengths::Lengths).
 #[inline(always)]
 #[must_use]
 pub const fn tuple_line(family: u32, length: u32) -> u32 {
     TUPLES + length + if family == IPV4 { 0 } else { 33 }
 }
 
-/// What a filter is asked with: line `line(lines)`, word `tag() % 8`.
+/// What a filter is asked with: line `line(lines)`, and in it the [`filter_place`].
 #[inline(always)]
 #[must_use]
 pub const fn filter_hash(seed: u64, side: u32, family: u32, band: usize, first: Bits) -> Hash {
-    let kind = (side << 16) | (family << 8) | band as u32;
-    Hash(seed ^ kind as u64).bits(first)
+    let kind = ((side << 16) | (family << 8)) as u64 | band as u64;
+    Hash(seed ^ kind).bits(first)
+}
+
+/// The word of a filter's line, and by how much its bits are rotated to the left: most words are
+/// of few addresses, and would else have the same few bits set, those of the usual lengths.
+#[inline(always)]
+#[must_use]
+pub const fn filter_place(hash: Hash) -> (usize, u32) {
+    let tag = hash.tag();
+    ((tag & 7) as usize, (tag >> 3) & 63)
 }
 
 /// The hash of a pair of prefixes: the bucket of its line has it, or where that is full, the next
@@ -161,8 +159,16 @@ pub const fn entry_hash(
     (destination, destination_length): (Bits, u32),
     (source, source_length): (Bits, u32),
 ) -> Hash {
-    let kind = 1 << 24 | family << 16 | source_length << 8 | destination_length;
-    Hash(seed ^ kind as u64).bits(destination).bits(source)
+    let kind = (1 << 24) | (family << 16) | (source_length << 8) | destination_length;
+    let hash = Hash(seed ^ kind as u64);
+    if family == IPV4 {
+        // Two rounds for two halves that are in use.
+        hash.word(destination.0 | (source.0 >> 32)).word(0)
+    } else if source_length == 0 {
+        hash.bits(destination)
+    } else {
+        hash.bits(destination).bits(source)
+    }
 }
 
 /// How many buckets behind the first may have an entry.
@@ -325,7 +331,6 @@ mod tests {
                 assert_eq!(bands.bit(length).count_ones(), 1);
             }
             assert!(tuple_line(family, longest) < VARIABLE);
-            assert_eq!(bands.packed_ends() as u8, bands.ends[0] as u8);
         }
         assert!(tuple_line(IPV4, 32) < tuple_line(IPV6, 0));
     }

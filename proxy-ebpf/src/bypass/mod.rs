@@ -12,11 +12,13 @@
 //! one does not hold: expired, of a list that is off, for another port.
 //!
 //! * [`bits`] — addresses as numbers, and the hash
+//! * [`lengths`] — sets of prefix lengths
 //! * [`layout`] — what is in which line
 //! * [`find`](fn@find) — the search, the same code in the kernel and in tests
 
 pub mod bits;
 mod find;
 pub mod layout;
+pub mod lengths;
 
 pub use find::{Hit, Line, Lines, Query, STEPS, Step, Walk, begin, find, step};

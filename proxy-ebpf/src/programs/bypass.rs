@@ -26,10 +26,10 @@ use proxy_ebpf::{
 use super::maps;
 
 /// The smallest table, and what all are shaped like.
-type Table = Array<[u64; WORDS], { VARIABLE as usize }, { BYPASS_FLAGS as usize }>;
+pub(super) type Table = Array<[u64; WORDS], { VARIABLE as usize }, { BYPASS_FLAGS as usize }>;
 
 #[btf_map]
-static BYPASS: ArrayOfMaps<Table, 1> = ArrayOfMaps::new();
+pub(super) static BYPASS: ArrayOfMaps<Table, 1> = ArrayOfMaps::new();
 
 #[map]
 static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(1, 0);
@@ -86,7 +86,7 @@ struct Search<'a> {
 }
 
 #[inline(always)]
-fn search(table: &Table, query: &Query, walk: *mut Walk) -> Hit {
+pub(super) fn search(table: &Table, query: &Query, walk: *mut Walk) -> Hit {
     let mut search = Search { table, walk };
     if bypass::begin(&Lined(table), query, unsafe { &mut *walk }).is_some() {
         let callback: extern "C" fn(u64, *mut Search<'_>) -> u64 = step;

@@ -1,5 +1,7 @@
 //! The programs and what they share.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod bypass;
 mod facts;
 mod listen;

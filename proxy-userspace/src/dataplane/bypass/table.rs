@@ -20,6 +20,7 @@ use proxy_ebpf::bypass::{
         self, BANDS, BUCKETS_AHEAD, DESTINATION, GLOBALS, Record, SOURCE, VARIABLE, WORDS, bands,
         header,
     },
+    lengths::Lengths,
 };
 
 /// Why an entry does not go into the table as it is. A new one may take it.
@@ -44,15 +45,20 @@ pub(super) struct Shape {
     buckets: u32,
 }
 
+/// Records that even a table without entries has room for.
+const SPARE: u32 = 2048;
+
 impl Shape {
     /// For so many entries and about an eighth more; the `attempt`th, as each has more room.
+    /// A new table has to wait for the programs that look at the old one, which takes
+    /// milliseconds: a small one has room for many edits, too.
     pub(super) fn new(entries: usize, attempt: u32) -> Self {
         let entries = u32::try_from(entries).unwrap_or(u32::MAX / 64);
-        let records = entries + entries / 8 + 64;
+        let records = entries + entries / 8 + SPARE;
         Self {
             records,
             filters: records / 4,
-            buckets: records / 4 << attempt,
+            buckets: (records / 4) << attempt,
         }
     }
 
@@ -286,13 +292,14 @@ impl<M: AsRef<[AtomicU64]>> Table<M> {
                 let first = prefix.prefix(bands.anchors[band]);
                 let hash = layout::filter_hash(self.seed, side, family, band, first);
                 let line = VARIABLE + hash.line(self.shape.filters);
-                self.word(line, hash.tag() as usize % WORDS)
-                    .fetch_or(bit, Relaxed);
+                let (word, rotation) = layout::filter_place(hash);
+                self.word(line, word)
+                    .fetch_or(bit.rotate_left(rotation), Relaxed);
             }
         }
         let tuple = layout::tuple_line(family, entry.destination_length);
-        self.word(tuple, bands.of(entry.source_length))
-            .fetch_or(bands.bit(entry.source_length), Relaxed);
+        let (word, bit) = Lengths::place(entry.source_length);
+        self.word(tuple, word).fetch_or(bit, Relaxed);
         self.word(0, header::IN_USE).fetch_or(used, Release);
     }
 
@@ -418,11 +425,9 @@ impl Depth {
         Err(Refusal::Deep)
     }
 
-    /// At most, in a family: a step for each destination length and between the bands; for each
-    /// source length with it one for each bucket and each record; and where there are sources at
-    /// all, one to choose it and those between the bands for each destination length.
+    /// At most, in a family: for each pair of lengths a step for each bucket and each record;
+    /// where there are sources at all, one to choose each destination length; and the last.
     fn steps(&self, family: u32) -> u32 {
-        let between = u32::try_from(BANDS).unwrap_or(u32::MAX) - 1;
         let of_family = || {
             self.chains
                 .iter()
@@ -430,12 +435,12 @@ impl Depth {
         };
         let sources = u32::from(of_family().any(|((_, _, source), _)| *source != 0));
         let mut destinations = HashSet::new();
-        let mut steps = between + 1;
+        let mut steps = 1;
         for ((_, destination, _), chain) in of_family() {
             if destinations.insert(destination) {
-                steps += 1 + sources * between;
+                steps += sources;
             }
-            steps += sources + (1 + self.run) + chain;
+            steps += (1 + self.run) + chain;
         }
         steps
     }
