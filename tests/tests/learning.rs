@@ -47,9 +47,7 @@ fn connects_that_fail_are_learned_while_others_work() {
         refused(&world, family, family.second_client(), 81);
     }
     let wide = format!("{} port 81", family.origin(0));
-    until(SOON, "the wider entry", || {
-        entries(&world).iter().any(|entry| *entry == wide)
-    });
+    until(SOON, "the wider entry", || entries(&world).contains(&wide));
     learned(&world, 2);
     // In place of the first client's own.
     until(SOON, "the end of the narrow one", || {

@@ -112,20 +112,6 @@ fn kernel_version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernel_versions_are_numbers_not_text() {
-        assert_eq!(kernel_version("6.18.44-fc"), Some((6, 18)));
-        assert_eq!(kernel_version("6.6-rc1"), Some((6, 6)));
-        assert_eq!(kernel_version("5.10.0-46-cloud-amd64"), Some((5, 10)));
-        assert_eq!(kernel_version("mainline"), None);
-        assert!(kernel_version("6.10.1").unwrap() > MINIMUM_KERNEL);
-    }
-}
-
 /// The group that may talk to the daemon besides root.
 pub(super) fn group(name: Option<&str>) -> Result<Option<Gid>, Fault> {
     let Some(name) = name else { return Ok(None) };
@@ -137,5 +123,19 @@ pub(super) fn group(name: Option<&str>) -> Result<Option<Gid>, Fault> {
         Err(error) => Err(Fault::HostCannot(format!(
             "cannot look group {name} up: {error}"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_versions_are_numbers_not_text() {
+        assert_eq!(kernel_version("6.18.44-fc"), Some((6, 18)));
+        assert_eq!(kernel_version("6.6-rc1"), Some((6, 6)));
+        assert_eq!(kernel_version("5.10.0-46-cloud-amd64"), Some((5, 10)));
+        assert_eq!(kernel_version("mainline"), None);
+        assert!(kernel_version("6.10.1").unwrap() > MINIMUM_KERNEL);
     }
 }

@@ -78,9 +78,8 @@ fn precedence_in_the_kernel_is_that_of_the_naive_model() {
 #[test]
 fn what_is_prepared_is_not_seen_and_what_is_abandoned_never() {
     with_kernel(|kernel| {
-        let entries = |from: u64, count: u64| -> Vec<Entry> {
-            (from..from + count).map(|number| to(number)).collect()
-        };
+        let entries =
+            |from: u64, count: u64| -> Vec<Entry> { (from..from + count).map(to).collect() };
         let is_found =
             |kernel: &mut Dataplane, number| kernel.match_bypass(&asked(number)).unwrap().is_some();
         // In place, and by a new table.
