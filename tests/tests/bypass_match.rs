@@ -198,6 +198,49 @@ fn a_list_that_is_disabled_holds_nothing() {
     }
 }
 
+/// So many that the kernel's table is made anew, and not edited.
+#[test]
+fn a_list_of_many_entries_holds_at_once_and_stays_disabled() {
+    let mut world = World::new();
+    let mut lines: Vec<String> = (0..1000_u32)
+        .map(|n| format!("198.18.{}.{}", n >> 8, n & 0xff))
+        .collect();
+    lines.extend(Family::BOTH.map(|family| family.origin(0).to_string()));
+    let lines = lines.join("\n");
+    for list in ["first", "second"] {
+        let said = world
+            .weir
+            .say_with(&["import", "-", "--list", list], &lines);
+        said.done();
+        for family in Family::BOTH {
+            assert!(world.get(family).direct(), "{list}");
+        }
+        world.weir.bypass(&["disable", "--list", list]);
+        assert!(world.get(Family::V4).intercepted());
+        for end in [weir_tests::Weir::stop, weir_tests::Weir::kill9] {
+            end(&mut world.weir);
+            world.weir.start_again();
+            for family in Family::BOTH {
+                assert!(world.get(family).intercepted(), "{list}");
+            }
+        }
+        let said = world
+            .weir
+            .say_with(&["replace", "-", "--list", list], "203.0.113.2");
+        said.done();
+        assert!(world.get(Family::V4).intercepted());
+        world
+            .weir
+            .say_with(&["replace", "-", "--list", list], &lines)
+            .done();
+        assert!(world.get(Family::V4).intercepted());
+    }
+    world.weir.bypass(&["enable", "--list", "first"]);
+    for family in Family::BOTH {
+        assert!(world.get(family).direct());
+    }
+}
+
 fn two_lans(config: &str) -> World {
     let layout = Layout {
         aside: true,
