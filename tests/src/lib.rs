@@ -19,6 +19,7 @@ mod peers;
 mod ping;
 mod raw;
 mod response;
+mod said;
 mod server;
 mod slowloris;
 mod traces;
@@ -42,6 +43,7 @@ pub use proxy_userspace::lab::{
 };
 pub use raw::{GET, OK, RawOrigin, Stage};
 pub use response::Response;
+pub use said::Said;
 pub use server::Server;
 pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};
