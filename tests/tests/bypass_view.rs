@@ -144,7 +144,7 @@ fn all_there_is_to_know_of_a_prefix() {
         ]
     );
     weir.say(&["show", "203.0.113.0/24"])
-        .failed(2, &["no entry has the prefix 203.0.113.0/24", "--filter"]);
+        .failed(2, &["there is no entry 203.0.113.0/24", "--filter"]);
     weir.say(&["show", "bank"])
         .failed(2, &["\"bank\" is neither an address nor a prefix"]);
 }

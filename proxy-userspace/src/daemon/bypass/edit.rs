@@ -120,12 +120,11 @@ impl Lists {
         }
         self.set.commit(&change);
         if let Some(dataplane) = kernel {
+            dataplane.set_bypass_lists(self.enabled());
             if let Err(error) = dataplane.publish_bypass() {
                 // The lists are what is kept, so that is what the answer is about.
                 tracing::error!(%error, "the kernel has old bypass entries: restart weir");
             }
-            // Not before: it may be another table now, made when a new list was not on yet.
-            dataplane.set_bypass_lists(self.enabled());
         }
         let ends = change
             .added

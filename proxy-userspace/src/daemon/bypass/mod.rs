@@ -96,14 +96,9 @@ impl Lists {
         if self.damaged.is_some() {
             records = self.everything();
         }
-        let enabled = self.enabled();
-        // A table that is made anew has on what is on when it is made. What lets everything go
-        // direct, number 0, holds until that is there.
-        dataplane.set_bypass_lists(enabled | 1);
         dataplane.prepare_bypass(&self.everything(), &records)?;
-        dataplane.publish_bypass()?;
-        dataplane.set_bypass_lists(enabled);
-        Ok(())
+        dataplane.set_bypass_lists(self.enabled());
+        dataplane.publish_bypass()
     }
 
     /// Reads the lists again if they could not be read at the start.

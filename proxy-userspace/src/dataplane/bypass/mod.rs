@@ -178,12 +178,13 @@ impl Dataplane {
         self.bypass.abandon();
     }
 
-    /// Which lists hold, a bit for each, from the next packet on.
+    /// Which lists hold, a bit for each: from the next packet on, or from when an edit that is
+    /// prepared as a new table is published.
     pub fn set_bypass_lists(&mut self, enabled: u64) {
         self.bypass.enabled = enabled;
-        self.bypass.table.set_enabled(enabled);
-        if let Prepared::Aside(aside) = &self.bypass.prepared {
-            aside.1.set_enabled(enabled);
+        match &self.bypass.prepared {
+            Prepared::Aside(aside) => aside.1.set_enabled(enabled),
+            Prepared::Nothing | Prepared::InPlace(_) => self.bypass.table.set_enabled(enabled),
         }
     }
 
