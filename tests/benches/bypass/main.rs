@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "what it has measured")]
 
+mod commands;
 mod descriptors;
 mod edits;
 mod entries;
@@ -36,6 +37,7 @@ fn main() {
         ("syn", syns::measure as fn(&mut Report)),
         ("search", searches::measure),
         ("edit", edits::measure),
+        ("command", commands::measure),
         ("replace", replace::measure),
         ("others", others::measure),
     ] {

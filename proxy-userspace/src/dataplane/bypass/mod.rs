@@ -1,30 +1,21 @@
 //! The bypass table in the kernel: edits in two steps, so that the caller can make an edit
 //! durable between the step that can fail and the one that is seen.
 
+mod ask;
+mod make;
 mod table;
 
-use std::{
-    collections::{HashMap, HashSet},
-    os::fd::AsFd as _,
-};
+use std::collections::{HashMap, HashSet};
 
-use aya::{
-    maps::{Array, ArrayOfMaps, MapData, MapError},
-    programs::{TestRun as _, TestRunOptions},
-};
-use proxy_ebpf::{
-    abi::{self, BYPASS_FLAGS, MAX_BYPASS, map},
-    bypass::{Query, STEPS, layout::WORDS},
-};
+use aya::maps::{Array, ArrayOfMaps, MapData};
+use proxy_ebpf::{abi::map, bypass::layout::WORDS};
 
-use super::{Dataplane, DataplaneError, chain, classifier, opening, take};
-use crate::sys::{bpf, mapping::Mapping};
-use table::{Refusal, Shape, Table};
+use super::{Dataplane, DataplaneError, opening, take};
+use crate::sys::mapping::Mapping;
+use make::{build, put};
+use table::{Refusal, Table};
 
 pub use proxy_ebpf::bypass::{Query as Flow, bits::Bits, layout::Record as Entry};
-
-/// Tables are tried in so many sizes before an edit is refused.
-const ATTEMPTS: u32 = 4;
 
 /// How often an entry decided, and when the last time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -203,70 +194,6 @@ impl Dataplane {
         let (count, last) = number.map_or((0, 0), |number| self.bypass.table.hits(number));
         Hits { count, last }
     }
-
-    /// Which entry the kernel finds for a flow: the same search as for a SYN, but not counted.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel does not run the program (Linux 5.2 and later do).
-    pub fn match_bypass(&mut self, flow: &Flow) -> Result<Option<Entry>, DataplaneError> {
-        let run = self.run_match(flow, 1)?;
-        Ok((run.return_value != 0).then(|| self.bypass.table.record(run.return_value)))
-    }
-
-    /// How long the kernel takes for that, the mean of so many times.
-    ///
-    /// # Errors
-    ///
-    /// As [`match_bypass`](Self::match_bypass).
-    pub fn time_bypass(
-        &mut self,
-        flow: &Flow,
-        repeat: u32,
-    ) -> Result<std::time::Duration, DataplaneError> {
-        Ok(self.run_match(flow, repeat)?.duration)
-    }
-
-    fn run_match(
-        &mut self,
-        flow: &Flow,
-        repeat: u32,
-    ) -> Result<aya::programs::TestRunResult, DataplaneError> {
-        let mut packet = [0; size_of::<Query>()];
-        let words = [
-            pair(flow.family, flow.lan),
-            pair(flow.port, flow.reserved),
-            flow.destination.0,
-            flow.destination.1,
-            flow.source.0,
-            flow.source.1,
-        ];
-        for (octets, word) in packet.chunks_exact_mut(8).zip(words) {
-            octets.copy_from_slice(&word.to_ne_bytes());
-        }
-        let program = classifier(&mut self.ebpf, abi::PROGRAM_MATCH)?;
-        program
-            .test_run(TestRunOptions {
-                data_in: Some(&packet),
-                repeat,
-                ..TestRunOptions::new()
-            })
-            .map_err(|error| DataplaneError::Map {
-                operation: "search",
-                map: map::BYPASS,
-                cause: chain(&error),
-            })
-    }
-}
-
-/// Two fields as they are beside each other in memory.
-fn pair(first: u32, second: u32) -> u64 {
-    let (first, second) = (u64::from(first), u64::from(second));
-    if cfg!(target_endian = "big") {
-        first << 32 | second
-    } else {
-        second << 32 | first
-    }
 }
 
 /// What stays the same when an entry's action or expiry changes.
@@ -281,74 +208,6 @@ fn identity(entry: &Entry) -> (u32, Bits, u32, Bits, u32, u16, u32, u8) {
         entry.lan,
         entry.list,
     )
-}
-
-/// A table with these entries.
-fn build(entries: &[Entry], enabled: u64) -> Result<(Inner, Table<Mapping>), DataplaneError> {
-    let mut refusal = Refusal::Full;
-    for attempt in 0..ATTEMPTS {
-        let shape = Shape::new(entries.len(), attempt);
-        let (inner, memory) = allocate(shape)?;
-        let mut table = Table::new(memory, shape, rand_seed(), enabled);
-        match entries
-            .iter()
-            .try_for_each(|entry| table.insert(entry).map(|_| ()))
-        {
-            Ok(()) => {
-                table.publish();
-                return Ok((inner, table));
-            }
-            Err(Refusal::Deep) if attempt > 0 => {
-                refusal = Refusal::Deep;
-                break;
-            }
-            Err(other) => refusal = other,
-        }
-    }
-    Err(DataplaneError::Refused(match refusal {
-        Refusal::Deep => format!(
-            "the bypass entries have too many different pairs of destination and source prefix \
-             lengths, or too many of them for the same prefixes: the kernel could need more than \
-             {STEPS} steps for a connection; join entries, or give them fewer lengths"
-        ),
-        Refusal::Full | Refusal::Crowded => format!(
-            "the bypass entries do not fit into a table of {} (of at most {MAX_BYPASS} a family)",
-            entries.len()
-        ),
-    }))
-}
-
-fn allocate(shape: Shape) -> Result<(Inner, Mapping), DataplaneError> {
-    let failed = |cause: String| DataplaneError::Map {
-        operation: "create a table for",
-        map: map::BYPASS,
-        cause: format!("{cause} ({} KiB)", shape.lines() / 16),
-    };
-    let io = |error: std::io::Error| failed(error.to_string());
-    let value_size = u32::try_from(size_of::<[u64; WORDS]>()).unwrap_or(64);
-    let fd =
-        bpf::create_array("weir_bypass", value_size, shape.lines(), BYPASS_FLAGS).map_err(io)?;
-    let memory = Mapping::new(fd.as_fd(), shape.lines() as usize * WORDS).map_err(io)?;
-    let data = MapData::from_fd(fd).map_err(|error| failed(chain(&error)))?;
-    let inner =
-        Inner::try_from(aya::maps::Map::Array(data)).map_err(|error| failed(chain(&error)))?;
-    Ok((inner, memory))
-}
-
-fn put(outer: &mut ArrayOfMaps<MapData, Inner>, inner: &Inner) -> Result<(), DataplaneError> {
-    outer
-        .set(0, inner, 0)
-        .map_err(|error: MapError| DataplaneError::Map {
-            operation: "put a table into",
-            map: map::BYPASS,
-            cause: chain(&error),
-        })
-}
-
-/// Nobody who writes a feed can know which prefixes meet in a bucket.
-fn rand_seed() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(0)
 }
 
 #[cfg(test)]

@@ -5,16 +5,15 @@
 //! reader at any moment finds the entries before an edit or those after it. What is taken away
 //! stays in its place until the next table.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::atomic::{
-        AtomicU64,
-        Ordering::{Relaxed, Release},
-    },
+mod depth;
+mod shape;
+
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, Release},
 };
 
 use proxy_ebpf::bypass::{
-    STEPS,
     bits::{Bits, Hash},
     layout::{
         self, BANDS, BUCKETS_AHEAD, DESTINATION, GLOBALS, Record, SOURCE, VARIABLE, WORDS, bands,
@@ -23,6 +22,9 @@ use proxy_ebpf::bypass::{
     lengths::Lengths,
 };
 
+use depth::Depth;
+pub(super) use shape::Shape;
+
 /// Why an entry does not go into the table as it is. A new one may take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -30,56 +32,8 @@ pub(super) enum Refusal {
     Full,
     /// No slot is left near its place, or one there has the same tag.
     Crowded,
-    /// A search could take more than [`STEPS`].
+    /// A search could take more than [`STEPS`](proxy_ebpf::bypass::STEPS).
     Deep,
-}
-
-/// How large the parts are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
-    /// Most records.
-    records: u32,
-    /// Lines.
-    filters: u32,
-    /// Lines that are first for some entry.
-    buckets: u32,
-}
-
-/// Records that even a table without entries has room for.
-const SPARE: u32 = 2048;
-
-impl Shape {
-    /// For so many entries and about an eighth more; the `attempt`th, as each has more room.
-    /// A new table has to wait for the programs that look at the old one, which takes
-    /// milliseconds: a small one has room for many edits, too.
-    pub(super) fn new(entries: usize, attempt: u32) -> Self {
-        let entries = u32::try_from(entries).unwrap_or(u32::MAX / 64);
-        let records = entries + entries / 8 + SPARE;
-        Self {
-            records,
-            filters: records / 4,
-            buckets: (records / 4) << attempt,
-        }
-    }
-
-    /// Lines of the whole table.
-    pub(super) const fn lines(&self) -> u32 {
-        self.first_counter() + self.records / 4 + 1
-    }
-
-    const fn first_bucket(&self) -> u32 {
-        VARIABLE + self.filters
-    }
-
-    /// Behind the last bucket, which stays empty, as every search ends there. Records are
-    /// numbered from 1.
-    const fn first_record(&self) -> u32 {
-        self.first_bucket() + self.buckets + BUCKETS_AHEAD
-    }
-
-    const fn first_counter(&self) -> u32 {
-        self.first_record() + self.records + 1
-    }
 }
 
 /// A table being written.
@@ -141,7 +95,10 @@ impl<M: AsRef<[AtomicU64]>> Table<M> {
         }
         let place = self.place(entry)?;
         let (before, after, length) = self.chain(place.head, entry.rank());
-        self.depth.add(entry, length + 1, self.run_with(&place))?;
+        let run = self.run_with(&place);
+        if !self.depth.add(entry, length + 1, run) {
+            return Err(Refusal::Deep);
+        }
         self.records += 1;
         let number = self.records;
         let record = Record {
@@ -399,51 +356,6 @@ fn prefixes(record: &Record) -> Prefixes {
         record.source,
         record.source_length,
     )
-}
-
-/// How many steps a search may take.
-#[derive(Debug, Default)]
-struct Depth {
-    /// The longest chain for each family and pair of lengths.
-    chains: HashMap<(u32, u32, u32), u32>,
-    /// The longest run of full buckets.
-    run: u32,
-}
-
-impl Depth {
-    fn add(&mut self, entry: &Record, chain: u32, run: u32) -> Result<(), Refusal> {
-        let key = (entry.family, entry.destination_length, entry.source_length);
-        let longest = self.chains.get(&key).copied().unwrap_or(0);
-        if chain <= longest && run <= self.run {
-            return Ok(());
-        }
-        self.chains.insert(key, longest.max(chain));
-        self.run = self.run.max(run);
-        if self.steps(entry.family) <= STEPS {
-            return Ok(());
-        }
-        Err(Refusal::Deep)
-    }
-
-    /// At most, in a family: for each pair of lengths a step for each bucket and each record;
-    /// where there are sources at all, one to choose each destination length; and the last.
-    fn steps(&self, family: u32) -> u32 {
-        let of_family = || {
-            self.chains
-                .iter()
-                .filter(move |((of, _, _), _)| *of == family)
-        };
-        let sources = u32::from(of_family().any(|((_, _, source), _)| *source != 0));
-        let mut destinations = HashSet::new();
-        let mut steps = 1;
-        for ((_, destination, _), chain) in of_family() {
-            if destinations.insert(destination) {
-                steps += sources;
-            }
-            steps += (1 + self.run) + chain;
-        }
-        steps
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{
     *,
 };
 
-/// Later than any boot.
+/// Later than what has ended and earlier than what has not.
 const NOW: u64 = 1 << 20;
 
 fn with_kernel(test: impl FnOnce(&mut Dataplane)) {

@@ -35,7 +35,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "::/0 src ::/0",
             1,
-            "entry ::/0 src ::/0 covers every connection",
+            "entry ::/0 covers every connection",
         ),
         (
             "intercept",
