@@ -2,8 +2,12 @@
 
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    io::{Read as _, Write as _},
+    net::Shutdown,
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        net::UnixStream,
+    },
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -202,6 +206,34 @@ fn a_group_that_does_not_exist_is_refused_by_name() {
     }
     let run_dir = format!("/run/weir/{}", failed.instance);
     assert!(!PathBuf::from(run_dir).exists());
+}
+
+/// What is left of a command that was killed while it sent.
+#[test]
+fn half_a_request_is_none() {
+    let world = world(CONFIG);
+    world.weir.bypass(&["add", "203.0.113.3"]);
+    let (entries, generation) = (world.weir.entries(), world.weir.generation());
+    let replace = json!({ "replace": { "entries": "203.0.113.2\n".repeat(200_000) } });
+    let edit = json!({ "do": "bypass-edit", "list": "manual", "edit": replace, "end": false });
+    let line = edit.to_string();
+    // All but the last brace is more than a socket takes unread.
+    for length in [1, 20, line.len() / 2, line.len() - 1] {
+        let mut waiting = UnixStream::connect(world.weir.run_dir().join("control.sock")).unwrap();
+        waiting.write_all(&line.as_bytes()[..length]).unwrap();
+        // It keeps nobody else waiting.
+        assert_eq!(world.weir.entries(), entries);
+        waiting.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        waiting.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("not a request"), "{length}: {answer}");
+        let mut gone = UnixStream::connect(world.weir.run_dir().join("control.sock")).unwrap();
+        gone.write_all(&line.as_bytes()[..length]).unwrap();
+        drop(gone);
+        assert_eq!(world.weir.entries(), entries);
+    }
+    assert_eq!(world.weir.generation(), generation);
+    assert!(world.get(Family::V4).intercepted());
 }
 
 /// Mode, user and group of the control socket.
