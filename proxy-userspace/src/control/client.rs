@@ -18,6 +18,12 @@ const LARGE: usize = 1 << 20;
 /// How long it may take to answer those: a list of a million entries is work for some seconds.
 const WORK: Duration = Duration::from_secs(120);
 
+/// Whether there is a daemon with this run directory that takes requests.
+#[must_use]
+pub fn is_listening(run_dir: &Path) -> bool {
+    UnixStream::connect(socket_path(run_dir)).is_ok()
+}
+
 /// Asks the daemon with this run directory.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ mod client;
 mod protocol;
 mod server;
 
-pub use client::call;
+pub use client::{call, is_listening};
 pub use protocol::{Answer, FailureKind, ListEdit, Query, Request};
 pub use server::{Call, Server};
 

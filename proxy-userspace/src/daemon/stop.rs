@@ -128,6 +128,10 @@ pub fn down(name: &str) -> Result<()> {
                 ..
             },
         ) => true,
+        Ok(Answer::Failed {
+            kind: FailureKind::NotPermitted,
+            message,
+        }) => return Err(Fault::NotPermitted(message).into()),
         Ok(Answer::Failed { message, .. }) => bail!("the daemon refuses to stop: {message}"),
         Err(error) => match error.kind() {
             ErrorKind::PermissionDenied => {

@@ -40,12 +40,14 @@ impl Store {
                 missing: self.directory.join(file_of(&name)),
             });
         }
-        // Litter alone, so that failing to remove it is no matter.
-        for name in names.iter().filter(|name| is_draft(name)) {
-            let _ = self.disk.remove(name);
-        }
-        if !names.is_empty() {
-            self.settle_directory();
+        if self.mends {
+            // Litter alone, so that failing to remove it is no matter.
+            for name in names.iter().filter(|name| is_draft(name)) {
+                let _ = self.disk.remove(name);
+            }
+            if !names.is_empty() {
+                self.settle_directory();
+            }
         }
         Set::restored(capacity, generation, lists).map_err(|source| StoreError::Content {
             path: self.directory.clone(),
@@ -94,7 +96,9 @@ impl Store {
                 .map_err(|damage| self.damaged(&file, damage, LOG_REMEDY))?;
             generation = replayed.generation;
             files.log = Some(replayed.good as u64);
-            files.doubtful = !self.settle_log(&file, replayed.good, bytes.len());
+            if self.mends {
+                files.doubtful = !self.settle_log(&file, replayed.good, bytes.len());
+            }
         }
         self.files.insert(name.clone(), files);
         Ok((list, generation))

@@ -40,6 +40,8 @@ pub struct Store {
     notices: Vec<String>,
     /// [`LOG`], but for tests.
     log: u64,
+    /// Whether what a crash left is mended when it is met.
+    mends: bool,
 }
 
 /// What a list has on the disk. Lengths are in bytes.
@@ -70,20 +72,39 @@ impl Store {
         Self::open_on(disk, directory, capacity)
     }
 
+    /// The set that is in `directory`, for who does not write there and cannot know whether
+    /// somebody else does right now: nothing is touched.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn look(directory: impl Into<PathBuf>, capacity: usize) -> Result<Set, StoreError> {
+        let directory = directory.into();
+        let disk = Box::new(Directory::new(directory.clone()));
+        let mut store = Self::new(disk, directory);
+        store.mends = false;
+        store.load(capacity)
+    }
+
     fn open_on(
         disk: Box<dyn Disk>,
         directory: PathBuf,
         capacity: usize,
     ) -> Result<(Self, Set), StoreError> {
-        let mut store = Self {
+        let mut store = Self::new(disk, directory);
+        let set = store.load(capacity)?;
+        Ok((store, set))
+    }
+
+    fn new(disk: Box<dyn Disk>, directory: PathBuf) -> Self {
+        Self {
             directory,
             disk,
             files: BTreeMap::new(),
             notices: Vec::new(),
             log: LOG,
-        };
-        let set = store.load(capacity)?;
-        Ok((store, set))
+            mends: true,
+        }
     }
 
     /// Keeps a change that was planned with `before`, and returns when it is durable. Blocks: for

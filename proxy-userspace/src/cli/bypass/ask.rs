@@ -24,25 +24,28 @@ pub(super) struct Answered {
 
 pub(super) fn ask(whom: &Whom, request: &Request) -> Result<Answered> {
     let run_dir = journal::run_dir(&whom.instance);
-    match control::call(&run_dir, request) {
-        Ok(answer) => Ok(Answered {
+    let call = || match control::call(&run_dir, request) {
+        Ok(answer) => Ok(Ok(Answered {
             value: outcome(answer)?,
             live: true,
-        }),
-        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => {
-            if let Some(answered) = offline(whom, request)? {
-                return Ok(answered);
-            }
-            // There may be a daemon by now.
-            let again = control::call(&run_dir, request);
-            let answer = again.map_err(|_| unreachable(&whom.instance, &run_dir, &error))?;
-            Ok(Answered {
-                value: outcome(answer)?,
-                live: true,
-            })
-        }
+        })),
+        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => Ok(Err(error)),
         Err(error) => Err(unreachable(&whom.instance, &run_dir, &error)),
+    };
+    let absent = match call()? {
+        Ok(answered) => return Ok(answered),
+        Err(absent) => absent,
+    };
+    if let Some(answered) = offline(whom, request)? {
+        return Ok(answered);
     }
+    // One may have started meanwhile.
+    if control::is_listening(&run_dir)
+        && let Ok(answered) = call()?
+    {
+        return Ok(answered);
+    }
+    Err(unreachable(&whom.instance, &run_dir, &absent))
 }
 
 /// `None` if there is nothing that could be asked: a mistyped instance must not become a new one.
@@ -66,7 +69,9 @@ fn offline(whom: &Whom, request: &Request) -> Result<Option<Answered>> {
         ))
         .into());
     }
-    let Some(answer) = offline::answer(&whom.instance, &config, request)? else {
+    let run_dir = journal::run_dir(&whom.instance);
+    let is_running = || control::is_listening(&run_dir);
+    let Some(answer) = offline::answer(&whom.instance, &config, request, is_running)? else {
         return Ok(None);
     };
     let answered = Answered {

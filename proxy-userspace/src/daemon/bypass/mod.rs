@@ -70,17 +70,31 @@ impl Lists {
         if let Some(error) = &damage {
             tracing::error!(%error, "everything goes direct until this is mended and weir reloaded");
         }
+        let mut lists = Self::new(set, directory, lans);
+        lists.store = store;
+        lists.damaged = damage;
+        Ok(lists)
+    }
+
+    /// Reads what is kept in `directory`, to be asked and not to be edited: somebody else may be
+    /// writing there.
+    fn look(directory: &Path, capacity: usize) -> Result<Self> {
+        let set = Store::look(directory, capacity)?;
+        Ok(Self::new(set, directory, BTreeMap::new()))
+    }
+
+    fn new(set: Set, directory: &Path, lans: BTreeMap<InterfaceName, u32>) -> Self {
         let mut lists = Self {
             set,
-            store,
+            store: None,
             directory: directory.to_owned(),
             translation: Translation::new(lans),
             feeds: Feeds::default(),
             next_end: None,
-            damaged: damage,
+            damaged: None,
         };
         lists.next_end = lists.first_end();
-        Ok(lists)
+        lists
     }
 
     /// Tells the kernel everything, in place of what it knows.

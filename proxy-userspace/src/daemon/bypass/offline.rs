@@ -1,7 +1,8 @@
 //! Lists without a daemon: root's command does what the daemon would, under its lock.
 
 use std::{
-    os::unix::net::UnixStream,
+    collections::BTreeMap,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -10,71 +11,75 @@ use anyhow::Result;
 use super::Lists;
 use crate::{
     config::{Config, Damaged},
-    control::{self, Answer, Request},
+    control::{Answer, ListEdit, Request},
     daemon::instance::Claim,
-    netconf::journal,
 };
 
-/// How long other commands are waited for.
+/// How long another command, or a daemon that is starting, may have the instance.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often it is tried meanwhile.
+/// How often it is tried.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Answers what needs no daemon; `None` for what does.
+/// Answers what needs no daemon; `None` for what does, and for an edit if a daemon has started
+/// meanwhile, as `is_running` tells: then that one is to be asked.
 ///
 /// # Errors
 ///
 /// If the lists cannot be read, or the instance runs after all and does not answer.
-pub fn answer(instance: &str, config: &Config, request: &Request) -> Result<Option<Answer>> {
-    let open = || {
-        let bypass = &config.bypass;
-        let directory = bypass.path(instance);
-        let mut lists = Lists::open(
-            &directory,
-            bypass.entries,
-            Damaged::Refuse,
-            std::collections::BTreeMap::new(),
-        )?;
-        lists.know_feeds(&bypass.feeds);
+pub fn answer(
+    instance: &str,
+    config: &Config,
+    request: &Request,
+    is_running: impl Fn() -> bool,
+) -> Result<Option<Answer>> {
+    let look = || {
+        let mut lists = Lists::look(&config.bypass.path(instance), config.bypass.entries)?;
+        lists.know_feeds(&config.bypass.feeds);
         anyhow::Ok(lists)
     };
     Ok(Some(match request {
         Request::BypassEdit { list, edit, .. } => {
-            let Some(claim) = claim(instance)? else {
-                // It has begun to run meanwhile.
-                return Ok(None);
+            let began = Instant::now();
+            let claim = loop {
+                if let Some(claim) = Claim::for_edit(instance)? {
+                    break claim;
+                }
+                if is_running() {
+                    return Ok(None);
+                }
+                if began.elapsed() > PATIENCE {
+                    anyhow::bail!(
+                        "instance {instance} is starting, stopping or hanging, or another command \
+                         edits its lists; nothing was changed, try again"
+                    );
+                }
+                thread::sleep(AGAIN);
             };
-            let answer = open().map(|mut lists| match lists.change(None, list, edit, None) {
-                Ok(change) => Answer::Done(lists.told(&change)),
-                Err(fault) => fault.answer(),
-            });
+            let answer = edited(instance, config, list, edit);
             claim.release();
             answer?
         }
-        Request::BypassRead { list } => open()?.read(None, list.as_ref()),
-        Request::BypassLists => open()?.overview(),
-        Request::BypassTest(query) => open()?.test(None, query),
+        Request::BypassRead { list } => look()?.read(None, list.as_ref()),
+        Request::BypassLists => look()?.overview(),
+        Request::BypassTest(query) => look()?.test(None, query),
         _ => return Ok(None),
     }))
 }
 
-/// Waits for other commands that are at it. `None` if a daemon is.
-fn claim(instance: &str) -> Result<Option<Claim>> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(claim) = Claim::for_edit(instance)? {
-            return Ok(Some(claim));
-        }
-        if UnixStream::connect(control::socket_path(&journal::run_dir(instance))).is_ok() {
-            return Ok(None);
-        }
-        if Instant::now() > deadline {
-            anyhow::bail!(
-                "instance {instance} is starting or stopping, or another command edits its lists; \
-                 nothing was changed, try again"
-            );
-        }
-        std::thread::sleep(AGAIN);
-    }
+/// Under the instance's lock.
+fn edited(
+    instance: &str,
+    config: &Config,
+    list: &crate::bypass::ListName,
+    edit: &ListEdit,
+) -> Result<Answer> {
+    let bypass = &config.bypass;
+    let directory = bypass.path(instance);
+    let mut lists = Lists::open(&directory, bypass.entries, Damaged::Refuse, BTreeMap::new())?;
+    lists.know_feeds(&bypass.feeds);
+    Ok(match lists.change(None, list, edit, None) {
+        Ok(change) => Answer::Done(lists.told(&change)),
+        Err(fault) => fault.answer(),
+    })
 }

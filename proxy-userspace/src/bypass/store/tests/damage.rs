@@ -56,6 +56,20 @@ fn a_log_that_is_cut_anywhere_has_its_whole_lines() {
 }
 
 #[test]
+fn who_only_looks_mends_nothing() {
+    let (directory, states, log) = logged();
+    // As another command leaves them while it is at it.
+    let unfinished = &log[..log.len() - 1];
+    fs::write(directory.path().join("a.log"), unfinished).unwrap();
+    fs::write(directory.path().join(".a.draft"), "half of it").unwrap();
+    let before = contents(directory.path());
+    let set = Store::look(directory.path(), CAPACITY).unwrap();
+    assert_eq!(set, states[states.len() - 2]);
+    assert_eq!(contents(directory.path()), before);
+    assert_eq!(files(directory.path()).len(), 3);
+}
+
+#[test]
 fn a_flipped_bit_is_an_error_but_for_the_last_line() {
     let (directory, states, log) = logged();
     for place in 0..log.len() {

@@ -32,11 +32,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "entry any covers every connection and would end interception of them; use \
           --yes if that is meant",
         ),
-        (
-            "::/0 src ::/0",
-            1,
-            "entry ::/0 covers every connection",
-        ),
+        ("::/0 src ::/0", 1, "entry ::/0 covers every connection"),
         (
             "intercept",
             1,
