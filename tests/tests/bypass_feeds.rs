@@ -209,7 +209,7 @@ fn nothing_but_the_file_says_what_is_in_the_list() {
             (&["del", "203.0.113.2"], ""),
             (&["clear"], ""),
             (&["import", "-"], "203.0.113.9\n"),
-            (&["replace", "-"], ""),
+            (&["replace", "-", "--yes"], ""),
         ] {
             let all = [arguments, &["--list", "first"]].concat();
             weir.say_with(&all, input)
@@ -295,4 +295,38 @@ fn feeds_that_cannot_be_lists_are_refused() {
 fn config(world: &World) -> String {
     let file = world.weir.directory().join("weir.toml");
     file.display().to_string()
+}
+
+#[test]
+fn a_feed_without_an_entry_is_a_broken_one_unless_it_says_so() {
+    let feeds = Feeds::new();
+    put(&feeds.first(), "203.0.113.2\n");
+    put(&feeds.second(), "[]");
+    let world = feeds.world();
+    let weir = &world.weir;
+    for nothing in ["", "# the server was not there\n"] {
+        put(&feeds.first(), nothing);
+        until(SOON, "the fault", || {
+            fault(weir, "first")
+                .as_str()
+                .is_some_and(|fault| fault.contains("there is no entry in it"))
+        });
+        assert!(world.get(Family::V4).direct());
+        assert!(
+            weir.ask(&["status"])
+                .contains("FEED NOT TAKEN IN: list first")
+        );
+        put(&feeds.first(), "203.0.113.2\n");
+        until(SOON, "its end", || fault(weir, "first").is_null());
+    }
+    // The same by hand.
+    weir.bypass(&["add", "fd77:2::2"]);
+    let empty = feeds.directory.path().join("empty");
+    put(&empty, "# nothing\n");
+    let replace = ["bypass", "replace", empty.to_str().unwrap()];
+    let output = weir.command(&replace);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(world.get(Family::V6).direct());
+    weir.ask(&[&replace[..], &["--yes"]].concat());
+    assert!(world.get(Family::V6).intercepted());
 }

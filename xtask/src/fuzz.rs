@@ -11,11 +11,12 @@ use crate::{
 
 /// Targets of `fuzz/`, and the longest input that each is given, bytes: room for what it reads
 /// and little more.
-const TARGETS: [(&str, u32); 4] = [
+const TARGETS: [(&str, u32); 5] = [
     ("head", 4096),
     ("chunked", 2048),
     ("packet", 512),
     ("differential", 4096),
+    ("lists", 1024),
 ];
 
 /// Runs each target, or the one that is named, for `seconds`.

@@ -43,7 +43,7 @@ enum Command {
     },
     /// Runs the fuzz targets, 60 s each unless told otherwise; `fuzz/` has them.
     Fuzz {
-        /// One of them: head, chunked, packet, differential.
+        /// One of them: head, chunked, packet, differential, lists.
         target: Option<String>,
         /// How long each runs.
         #[arg(long, default_value_t = 60)]

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     bypass::{Action, Entry, Key, ListName, Timestamp},
     control::{ListEdit, Request},
+    fault::Fault,
 };
 
 /// More entries than these are told by their number.
@@ -58,7 +59,7 @@ pub(super) fn add(whom: &Whom, add: Add) -> Result<()> {
         sources::tell(&parsed.notices);
         let entries: Result<Vec<_>, crate::bypass::EntryError> =
             parsed.entries.into_iter().map(with).collect();
-        entries.map_err(|error| crate::fault::Fault::Usage(error.to_string()))?
+        entries.map_err(|error| Fault::Usage(error.to_string()))?
     } else {
         sources::entries(matching.keys()?, &options, with)?
     };
@@ -99,13 +100,15 @@ pub(super) fn import(whom: &Whom, file: &File) -> Result<()> {
 pub(super) fn replace(whom: &Whom, file: &File) -> Result<()> {
     let parsed = sources::read(&file.file, &sources::of_file(file.yes))?;
     sources::tell(&parsed.notices);
-    put(
-        whom,
-        file.list.list.clone(),
-        &parsed.entries,
-        file.now,
-        false,
-    )
+    let list = file.list.list.clone();
+    if parsed.entries.is_empty() && !file.yes {
+        return Err(Fault::Usage(format!(
+            "{} has no entry, and would leave list {list} without any; use --yes if that is meant",
+            sources::name(&file.file)
+        ))
+        .into());
+    }
+    put(whom, list, &parsed.entries, file.now, false)
 }
 
 pub(super) fn clear(whom: &Whom, list: ListName) -> Result<()> {

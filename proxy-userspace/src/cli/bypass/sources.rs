@@ -122,13 +122,18 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-/// Reads a file, or standard input for `-`.
-pub(super) fn read(file: &Path, options: &Options) -> Result<Parsed> {
-    let name = if file == Path::new("-") {
+/// What messages call a file.
+pub(super) fn name(file: &Path) -> String {
+    if file == Path::new("-") {
         "standard input".to_owned()
     } else {
         file.display().to_string()
-    };
+    }
+}
+
+/// Reads a file, or standard input for `-`.
+pub(super) fn read(file: &Path, options: &Options) -> Result<Parsed> {
+    let name = name(file);
     let failed = || format!("cannot read {name}");
     let mut input: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(io::stdin().lock())

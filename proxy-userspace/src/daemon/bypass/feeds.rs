@@ -143,7 +143,7 @@ fn read(path: &Path) -> Result<Parsed, String> {
         host_bits: HostBits::Normalise,
         expired: Expired::Skip(Timestamp::now()),
     };
-    json_lists::parse_any(&text, &options).map_err(|error| {
+    let parsed = json_lists::parse_any(&text, &options).map_err(|error| {
         format!(
             "{}:{}:{}: {}",
             path.display(),
@@ -151,5 +151,11 @@ fn read(path: &Path) -> Result<Parsed, String> {
             error.column,
             error.message
         )
-    })
+    })?;
+    let says_so = json_lists::sniff(&text) == json_lists::Format::Json;
+    if parsed.entries.is_empty() && !says_so {
+        // More likely a download that failed than a bypass that nobody needs any more.
+        return Err(named(&"there is no entry in it; [] is a list without any"));
+    }
+    Ok(parsed)
 }

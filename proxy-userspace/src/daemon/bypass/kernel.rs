@@ -220,6 +220,17 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_is_noticed_once_and_one_that_runs_is_not() {
+        let mut translation = Translation::new(BTreeMap::new());
+        assert!(!translation.look_at_clock());
+        for step in [-SECOND, SECOND] {
+            translation.clock.offset += step;
+            assert!(translation.look_at_clock());
+            assert!(!translation.look_at_clock());
+        }
+    }
+
+    #[test]
     fn moments_are_told_by_the_other_clock() {
         let clock = Clock {
             offset: 1_000 * SECOND,
