@@ -231,7 +231,7 @@ fn who_edits_at_once_without_a_daemon_loses_nothing() {
         let editors: Vec<_> = (0..4)
             .map(|of| {
                 scope.spawn(move || {
-                    for number in 0..10 {
+                    for number in 0..25 {
                         offline(weir, &["add", &format!("198.18.{of}.{number}")], "").done();
                     }
                 })
@@ -248,9 +248,40 @@ fn who_edits_at_once_without_a_daemon_loses_nothing() {
         assert!(ends.iter().all(Result::is_ok));
     });
     world.weir.start_again();
-    assert_eq!(world.weir.exported("manual").len(), 41);
-    assert_eq!(world.weir.generation(), 41);
+    assert_eq!(world.weir.exported("manual").len(), 101);
+    assert_eq!(world.weir.generation(), 101);
     assert_ne!(world.weir.entries(), json!([]));
+}
+
+/// An edit waits for a daemon that is starting, and that for an edit.
+#[test]
+fn a_daemon_that_starts_among_edits() {
+    let mut world = World::new();
+    world.weir.bypass(&["add", "203.0.113.2"]);
+    for (round, end) in (0..).zip(ENDS) {
+        end(&mut world.weir);
+        let instance = world.weir.instance.clone();
+        let config = world.weir.directory().join("weir.toml");
+        let config = config.display().to_string();
+        thread::scope(|scope| {
+            for of in 0..3 {
+                let rest = ["--instance", &instance, "--config", &config].map(str::to_owned);
+                scope.spawn(move || {
+                    for number in 0..30 {
+                        let address = format!("198.18.{of}.{}", round * 30 + number);
+                        let mut all = vec!["bypass", "add", &address];
+                        all.extend(rest.iter().map(String::as_str));
+                        Said::of(&run_weir(&all)).done();
+                    }
+                });
+            }
+            world.weir.start_again();
+        });
+        let count = 1 + (round + 1) * 90;
+        assert_eq!(world.weir.exported("manual").len(), count);
+        assert_eq!(world.weir.generation(), count as u64);
+        assert!(world.get(Family::V4).direct());
+    }
 }
 
 /// A command for which there may be no daemon.

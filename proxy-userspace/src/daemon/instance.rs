@@ -5,18 +5,30 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
+    control,
     fault::Fault,
     netconf::{
         journal::{self, Journal},
         netns,
     },
 };
+
+/// How long a command that edits in place of a daemon may keep one from starting.
+const EDIT: Duration = Duration::from_secs(2);
+
+/// How often it is tried meanwhile.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// How often the run directory may vanish before it is somebody's mistake.
+const ATTEMPTS: u32 = 100;
 
 /// The right to be this instance, and the only one in its network namespace.
 pub(super) struct Claim {
@@ -32,12 +44,19 @@ impl Claim {
     pub(super) fn new(instance: &str) -> Result<Self> {
         check_name(instance)?;
         let run_dir = journal::run_dir(instance);
-        fs::create_dir_all(&run_dir)
-            .with_context(|| format!("cannot create {}", run_dir.display()))?;
-        let Some(claim) = lock(&run_dir.join("lock"), instance, true)? else {
-            bail!(
-                "instance {instance} is running already: `weir down --instance {instance}` ends it"
-            );
+        let began = Instant::now();
+        let claim = loop {
+            if let Some(claim) = make(&run_dir, instance)? {
+                break claim;
+            }
+            // Who is not listening may be a command that edits.
+            if control::is_listening(&run_dir) || began.elapsed() > EDIT {
+                bail!(
+                    "instance {instance} is running already: `weir down --instance {instance}` \
+                     ends it"
+                );
+            }
+            thread::sleep(AGAIN);
         };
         let netns_lock = netns_lock(netns::current_id()?);
         let Some(netns) = lock(&netns_lock, instance, true)? else {
@@ -62,10 +81,7 @@ impl Claim {
     pub(super) fn for_edit(instance: &str) -> Result<Option<Self>> {
         check_name(instance)?;
         let run_dir = journal::run_dir(instance);
-        fs::create_dir_all(&run_dir)
-            .with_context(|| format!("cannot create {}", run_dir.display()))?;
-        let claim = lock(&run_dir.join("lock"), instance, true)?;
-        Ok(claim.map(|claim| Self {
+        Ok(make(&run_dir, instance)?.map(|claim| Self {
             run_dir,
             _instance: claim,
             namespaces: Vec::new(),
@@ -97,6 +113,16 @@ impl Claim {
         &self.run_dir
     }
 
+    /// Gives back what [`Claim::for_edit`] claimed, and removes what that made and no more: the
+    /// next one may be making its own this moment.
+    pub(super) fn release_edit(self) {
+        if !Journal::is_there(&self.run_dir) {
+            let _ = fs::remove_file(self.run_dir.join("lock"));
+            let _ = fs::remove_dir(&self.run_dir);
+            let _ = fs::remove_dir(journal::RUN);
+        }
+    }
+
     /// Gives the claim back and removes its files: nothing is left of the instance.
     pub(super) fn release(self) {
         for (path, _lock) in &self.namespaces {
@@ -104,6 +130,27 @@ impl Claim {
         }
         remove_run_dir(&self.run_dir);
     }
+}
+
+/// The instance's lock, and the run directory that it is in. `None` if somebody else has it.
+fn make(run_dir: &Path, instance: &str) -> Result<Option<Flock<File>>> {
+    let mut attempts = 0;
+    loop {
+        let made = fs::create_dir_all(run_dir)
+            .with_context(|| format!("cannot create {}", run_dir.display()))
+            .and_then(|()| lock(&run_dir.join("lock"), instance, true));
+        attempts += 1;
+        match made {
+            // Whoever had it has just removed the directory that we were about to use.
+            Err(error) if attempts < ATTEMPTS && is_not_found(&error) => {}
+            made => return made,
+        }
+    }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    let error = error.root_cause().downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The network namespaces ([`netns::current_id`]) that the instance was the last to lock.

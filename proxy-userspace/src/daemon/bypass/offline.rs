@@ -57,7 +57,7 @@ pub fn answer(
                 thread::sleep(AGAIN);
             };
             let answer = edited(instance, config, list, edit);
-            claim.release();
+            claim.release_edit();
             answer?
         }
         Request::BypassRead { list } => look()?.read(None, list.as_ref()),
