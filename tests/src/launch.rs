@@ -2,11 +2,13 @@
 
 use std::{
     env, fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{self, Child, Command, ExitStatus, Stdio},
 };
 
 use proxy_userspace::lab::{LAN, WAN};
+use tempfile::TempDir;
 
 /// How a daemon is started.
 #[derive(Clone, Debug)]
@@ -86,6 +88,34 @@ pub fn weir_binary() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// A copy of the executable where everybody may execute it; it goes with the directory.
+///
+/// Another process writes it: a descriptor of ours would be inherited by what other threads start
+/// at the time, and nobody can execute what somebody has open for writing.
+///
+/// # Panics
+///
+/// When it cannot be made.
+#[must_use]
+pub fn everybodys_weir() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("tempdir: {error}"));
+    let path = directory.path().join("weir");
+    let everybodys = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory.path(), everybodys)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.path().display()));
+    let installed = Command::new("install")
+        .args(["-m", "755"])
+        .arg(weir_binary())
+        .arg(&path)
+        .status();
+    assert!(
+        installed.is_ok_and(|status| status.success()),
+        "install, of coreutils, cannot make {}",
+        path.display()
+    );
+    (directory, path)
 }
 
 pub(crate) fn spawn(netns: &str, instance: &str, options: &Options, directory: &Path) -> Child {

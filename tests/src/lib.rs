@@ -32,7 +32,7 @@ pub use daemon::Weir;
 pub use echo::Echo;
 pub use expect::shown;
 pub use host_state::HostState;
-pub use launch::{Failed, Options, run_weir, weir_binary};
+pub use launch::{Failed, Options, everybodys_weir, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
 pub use memory::MemoryWatch;
 pub use peers::{Peers, Program, Site, Sites, spoofed};

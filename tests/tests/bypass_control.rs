@@ -5,7 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     net::Shutdown,
     os::unix::{
-        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+        fs::{FileTypeExt as _, MetadataExt as _},
         net::UnixStream,
     },
     path::PathBuf,
@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::json;
 use tempfile::TempDir;
-use weir_tests::{Family, Layout, Options, Said, Weir, World, network, weir_binary};
+use weir_tests::{Family, Layout, Options, Said, Weir, World, everybodys_weir, network};
 
 /// A group that every Linux has, and that root is no member of; its number.
 const GROUP: (&str, u32) = ("daemon", 1);
@@ -36,11 +36,7 @@ struct Users {
 
 impl Users {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let weir = directory.path().join("weir");
-        fs::copy(weir_binary(), &weir).unwrap();
-        fs::set_permissions(&weir, fs::Permissions::from_mode(0o755)).unwrap();
+        let (directory, weir) = everybodys_weir();
         Self {
             _directory: directory,
             weir,

@@ -1,14 +1,13 @@
 //! Somebody who may not: told so, and which privilege it takes, before anything has changed.
 
 use std::{
-    fs,
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
-use weir_tests::{HostState, Options, Weir, lived_in, use_it, weir_binary};
+use weir_tests::{HostState, Options, Weir, everybodys_weir, lived_in, use_it};
 
 /// `nobody` on Debian; any user that owns nothing will do.
 const NOBODY: u32 = 65534;
@@ -164,12 +163,7 @@ fn what_needs_no_privilege_works_without() {
 
 impl Nobodys {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let weir = directory.path().join("weir");
-        fs::copy(weir_binary(), &weir).unwrap();
-        for path in [directory.path(), &weir] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        let (directory, weir) = everybodys_weir();
         Self {
             _directory: directory,
             weir,
