@@ -277,7 +277,7 @@ fn which_entry_decides_and_why_the_others_do_not() {
 fn what_has_ended_does_not_decide() {
     let world = World::new();
     let weir = &world.weir;
-    weir.bypass(&["add", "203.0.113.2", "--for", "1s"]);
+    weir.bypass(&["add", "203.0.113.2", "--for", "3s"]);
     // It is swept soon after it has ended; until then, this is what there is to say of it.
     let (mut held, mut told) = (false, String::new());
     until(SOON, "the end of the entry", || {

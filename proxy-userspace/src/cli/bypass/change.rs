@@ -11,7 +11,7 @@ use super::{
     sources, spell,
 };
 use crate::{
-    bypass::{Action, Entry, Key, ListName, Timestamp},
+    bypass::{Action, Entry, Key, ListName},
     control::{ListEdit, Request},
     fault::Fault,
 };
@@ -34,8 +34,7 @@ pub(super) fn add(whom: &Whom, add: Add) -> Result<()> {
         now,
         yes,
     } = add;
-    let ends = lifetime
-        .map(|seconds| Timestamp::from_unix(Timestamp::now().unix().saturating_add(seconds)));
+    let ends = lifetime.map(spell::after);
     let ends = ends.or(until);
     let options = sources::strict(yes);
     let with = |entry: Entry| {

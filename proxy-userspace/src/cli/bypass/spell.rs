@@ -1,5 +1,7 @@
 //! How durations, moments and numbers are written.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::bypass::Timestamp;
 
 /// Seconds of `90s`, `2h`, `1d12h`; units from weeks to seconds.
@@ -28,6 +30,14 @@ pub(super) fn duration(text: &str) -> Result<u64, String> {
         return Err(wrong());
     }
     Ok(seconds)
+}
+
+/// The first whole second that is at least so many seconds away.
+pub(super) fn after(seconds: u64) -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = since.unwrap_or_default();
+    let begun = u64::from(now.subsec_nanos() > 0);
+    Timestamp::from_unix(now.as_secs().saturating_add(seconds).saturating_add(begun))
 }
 
 /// `2h`, of seconds: the two largest units.
