@@ -92,31 +92,21 @@ impl Lists {
         list: &ListName,
         edit: Edit,
     ) -> Result<Change, Fault> {
-        let Some(store) = &mut self.store else {
+        if let Some(damage) = self.damage() {
             return Err(Fault::Refused(format!(
-                "the bypass lists could not be read, so they cannot be edited: {}; \
-                 then reload weir (SIGHUP)",
-                self.damaged.as_deref().unwrap_or_default()
+                "the bypass lists could not be read, so they cannot be edited: {damage}; then \
+                 reload weir (SIGHUP)"
             )));
-        };
+        }
         let change = self.set.plan(list, edit)?;
         if change.is_empty() {
             return Ok(change);
         }
-        let number = self.translation.number(list);
-        if let Some(dataplane) = kernel.as_deref_mut() {
-            let old = change.updated.iter().map(|(old, _)| old);
-            let new = change.updated.iter().map(|(_, new)| new);
-            let records = |entry| self.translation.records(number, entry);
-            let removed: Vec<_> = change.removed.iter().chain(old).flat_map(records).collect();
-            let added: Vec<_> = change.added.iter().chain(new).flat_map(records).collect();
-            dataplane.prepare_bypass(&removed, &added)?;
-        }
-        if let Err(error) = store.append(&self.set, &change) {
-            if let Some(dataplane) = kernel {
-                dataplane.abandon_bypass();
+        if let Err(fault) = self.keep(kernel.as_deref_mut(), &change) {
+            if change.created {
+                self.translation.forget(list);
             }
-            return Err(error.into());
+            return Err(fault);
         }
         self.set.commit(&change);
         if let Some(dataplane) = kernel {
@@ -133,6 +123,30 @@ impl Lists {
         let first = ends.filter_map(Entry::expires).min();
         self.next_end = [self.next_end, first].into_iter().flatten().min();
         Ok(change)
+    }
+
+    /// Prepares a change in the kernel and makes it durable: what can fail.
+    fn keep(&mut self, mut kernel: Option<&mut Dataplane>, change: &Change) -> Result<(), Fault> {
+        if let Some(dataplane) = kernel.as_deref_mut() {
+            let number = self.translation.number(&change.list);
+            let old = change.updated.iter().map(|(old, _)| old);
+            let new = change.updated.iter().map(|(_, new)| new);
+            let records = |entry| self.translation.records(number, entry);
+            let removed: Vec<_> = change.removed.iter().chain(old).flat_map(records).collect();
+            let added: Vec<_> = change.added.iter().chain(new).flat_map(records).collect();
+            dataplane.prepare_bypass(&removed, &added)?;
+        }
+        let kept = self
+            .store
+            .as_mut()
+            .map(|store| store.append(&self.set, change));
+        if let Some(Err(error)) = kept {
+            if let Some(dataplane) = kernel {
+                dataplane.abandon_bypass();
+            }
+            return Err(error.into());
+        }
+        Ok(())
     }
 
     /// What an answer tells of a change.

@@ -58,14 +58,21 @@ impl Translation {
         set
     }
 
-    /// The number of a list, its own from now on. There are no more lists than numbers.
+    /// The number of a list, its own until it is [forgotten](Self::forget). There are no more
+    /// lists than numbers.
     pub(super) fn number(&mut self, list: &ListName) -> u8 {
         if let Some(number) = self.numbers.get(list) {
             return *number;
         }
-        let number = u8::try_from(self.numbers.len()).unwrap_or(u8::MAX) % 64;
+        let is_free = |number: &u8| !self.numbers.values().any(|taken| taken == number);
+        let number = (0..BOTH).find(is_free).unwrap_or(0);
         self.numbers.insert(list.clone(), number);
         number
+    }
+
+    /// A list has not come about.
+    pub(super) fn forget(&mut self, list: &ListName) {
+        self.numbers.remove(list);
     }
 
     /// The number of a list that has one.
@@ -217,6 +224,19 @@ mod tests {
             .collect();
         assert_eq!(families, [(IPV4, 1), (IPV6, 1)]);
         assert_eq!(records("any in other0")[0].lan, u32::MAX);
+    }
+
+    #[test]
+    fn numbers_are_the_lists_own() {
+        let mut translation = Translation::new(BTreeMap::new());
+        let name = |number: u8| format!("list{number}").parse::<ListName>().unwrap();
+        for number in 0..64 {
+            assert_eq!(translation.number(&name(number)), number);
+        }
+        assert_eq!(translation.number(&name(7)), 7);
+        translation.forget(&name(7));
+        assert_eq!(translation.known_number(&name(7)), None);
+        assert_eq!(translation.number(&name(99)), 7);
     }
 
     #[test]
