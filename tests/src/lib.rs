@@ -58,5 +58,10 @@ pub use world::World;
 #[must_use]
 pub fn network(layout: &Layout) -> Network {
     world::raise_descriptor_limit();
-    Network::new(layout).unwrap_or_else(|error| panic!("{error}"))
+    let net = Network::new(layout).unwrap_or_else(|error| panic!("{error}"));
+    // The ports below are the tests' own: what the kernel chooses must not be among them.
+    net.client
+        .sysctl("net.ipv4.ip_local_port_range", "50000 60999")
+        .unwrap_or_else(|error| panic!("{error}"));
+    net
 }
