@@ -327,3 +327,13 @@ fn hits_are_added_up() {
     table.add_hits(number, (4, 40));
     assert_eq!(table.hits(number), (7, 50));
 }
+
+#[test]
+fn keys_that_differ_as_their_lengths_do_have_a_place_each() {
+    let mut table = table(10);
+    for (address, length) in [(0xff, 64), (0x80, 63)] {
+        table
+            .insert(&plain(IPV6, Bits(address, 0), length))
+            .unwrap();
+    }
+}
