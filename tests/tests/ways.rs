@@ -6,9 +6,11 @@
 //!             rtr aside0 ── asd ─────── eth1 org
 //! ```
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
-use weir_tests::{ASIDE, Family, Layout, Namespace, Network, Options, World, until};
+use weir_tests::{
+    ASIDE, Dial, Family, Layout, Namespace, Network, ORIGINS, Options, World, dial, until,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -34,13 +36,7 @@ table inet ways {
 
 #[test]
 fn answers_may_come_by_another_wan() {
-    let world = world("", |net| {
-        for family in Family::BOTH {
-            let (clients, asd) = (clients(family), second_way(family)[0]);
-            let route = ["route", "replace", clients, "via", asd, "dev", "eth1"];
-            net.origin.ip(&route).unwrap();
-        }
-    });
+    let world = world("", answer_by_the_second);
     for family in Family::BOTH {
         let before = ways(&world.net);
         let mut connection = world.connect(family);
@@ -63,6 +59,44 @@ fn answers_may_come_by_another_wan() {
 }
 
 #[test]
+fn answers_by_what_is_no_wan_open_the_valve() {
+    let layout = Layout {
+        aside: true,
+        ..Layout::default()
+    };
+    let world = World::with(&layout, &Options::default(), |net| {
+        second(net);
+        net.router.nft(COUNTERS).unwrap();
+        answer_by_the_second(net);
+    });
+    for family in Family::BOTH {
+        let works = |number| {
+            let way = Dial {
+                deadline: Duration::from_secs(3),
+                ..Dial::new((family.client(), 0), (family.origin(number), 80))
+            };
+            let echo = || dial(&way).and_then(|mut connection| connection.echo("/"));
+            world.net.client.run(echo).unwrap().ok()
+        };
+        until(SOON, "the valve's opening", || {
+            let works = &works;
+            thread::scope(|scope| {
+                for number in 0..ORIGINS {
+                    scope.spawn(move || works(number));
+                }
+            });
+            world.weir.status()["valves"]
+                .to_string()
+                .contains(word(family))
+        });
+        until(SOON, "a direct connection", || {
+            works(0).is_some_and(|echo| echo.direct())
+        });
+    }
+    assert!(world.weir.flows("no-return-path") > 0);
+}
+
+#[test]
 fn a_rule_for_a_lan_is_named() {
     let world = world("", |net| {
         for family in ["-4", "-6"] {
@@ -78,6 +112,28 @@ fn a_rule_for_a_lan_is_named() {
         bypass(&world, "add", family);
         assert_eq!(way_of(&world, family), "aside0");
         bypass(&world, "del", family);
+    }
+}
+
+#[test]
+fn a_rule_by_mark_is_named_and_the_mark_of_a_rule_of_ours_follows_it() {
+    let world = world("", |net| {
+        net.router.nft(MARKED_BY_FIREWALL).unwrap();
+        for ip in ["-4", "-6"] {
+            add_rule(net, ip, "100", &["fwmark", "0x1/0xff"]);
+        }
+    });
+    for (family, ip) in [(Family::V4, "ip"), (Family::V6, "ip -6")] {
+        let named = format!("{ip} rule 100: from all fwmark 0x1/0xff lookup 100 is about marks");
+        assert!(warnings(&world).contains(&named), "{}", warnings(&world));
+        assert_eq!(way_of(&world, family), "wan0");
+        bypass(&world, "add", family);
+        assert_eq!(way_of(&world, family), "aside0");
+        bypass(&world, "del", family);
+    }
+    world.weir.reload("[[rule]]\nmark = 0x1\n");
+    for family in Family::BOTH {
+        assert_eq!(way_of(&world, family), "aside0");
     }
 }
 
@@ -173,6 +229,16 @@ table inet marked {
 }
 ";
 
+/// What comes from clients gets a mark, beside those that it has.
+const MARKED_BY_FIREWALL: &str = r#"
+table inet firewall {
+    chain prerouting {
+        type filter hook prerouting priority mangle;
+        iifname "lan0" tcp dport 80 meta mark set meta mark | 0x1
+    }
+}
+"#;
+
 /// Both ways are WANs, and the first is the usual one.
 fn world(config: &str, prepare: impl FnOnce(&Network)) -> World {
     let layout = Layout {
@@ -222,6 +288,22 @@ fn second(net: &Network) {
             let route = ["route", "add", "default", "via", &asd, "table", table];
             net.router.ip(&route).unwrap();
         }
+    }
+}
+
+/// The origin's packets to clients go by the second way.
+fn answer_by_the_second(net: &Network) {
+    for family in Family::BOTH {
+        let (clients, asd) = (clients(family), second_way(family)[0]);
+        let route = ["route", "replace", clients, "via", asd, "dev", "eth1"];
+        net.origin.ip(&route).unwrap();
+    }
+}
+
+fn word(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
     }
 }
 
