@@ -51,6 +51,9 @@ fn screen(status: &Value) -> String {
             },
         ));
     }
+    for warning in status["warnings"].as_array().into_iter().flatten() {
+        lines.push(format!("WARNING: {}", text(warning)));
+    }
     let connections = &status["connections"];
     lines.push(format!(
         "connections {} active, {} in total, limit {} · requests {} · workers {}",

@@ -98,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 56] = [
+pub(super) static KEYS: [Key; 57] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
@@ -113,6 +113,9 @@ pub(super) static KEYS: [Key; 56] = [
         "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
     key!(spoof.ports: port_range(), fixed,
         "Source ports, from 1024. Keep them below the range that clients draw from."),
+    key!(spoof.dscp: word(), live,
+        "The DSCP of the client's packets: \"copy\" puts it on ours to the origin, \"clear\" does\n\
+         not. The tos of a [[rule]] comes before it."),
     key!(http.via: boolean(), live,
         "Whether messages get a Via of ours. Neither side is told of weir without it."),
     key!(http.forwarded: word(), live,

@@ -23,8 +23,8 @@ pub use rule::{
     Rule, Source, Template, Variable, normal_host, normal_path,
 };
 pub use settings::{
-    AccessTarget, Bypass, Config, Control, Damaged, Families, Forwarded, Host, HostCheck, Http,
-    Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof, Unknown,
+    AccessTarget, Bypass, Config, Control, Damaged, Dscp, Families, Forwarded, Host, HostCheck,
+    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof, Unknown,
     Valve, Workers,
 };
 

@@ -95,14 +95,26 @@ pub struct Spoof {
     /// Our source ports towards origins, host order, both ends included. Default: 10000 to 32767,
     /// which is below what clients draw from, so that our port is not one the client itself uses.
     pub ports: RangeInclusive<u16>,
+    /// What becomes of the client's DSCP. Default: our packets carry it too.
+    pub dscp: Dscp,
 }
 
 impl Default for Spoof {
     fn default() -> Self {
         Self {
             ports: 10_000..=32_767,
+            dscp: Dscp::Copy,
         }
     }
+}
+
+/// What becomes of the DSCP of a client's packets on the way to its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dscp {
+    /// Ours carry that of the client's handshake.
+    Copy,
+    /// Ours carry none.
+    Clear,
 }
 
 /// `[http]`

@@ -36,6 +36,7 @@ on_failure = "open"
 heartbeat_stale = "500ms"
 [spoof]
 ports = "20000-20999"
+dscp = "clear"
 [http]
 via = true
 forwarded = "x-forwarded-for"
@@ -112,6 +113,7 @@ fn every_key_is_read_into_its_type() {
         },
         spoof: Spoof {
             ports: 20_000..=20_999,
+            dscp: Dscp::Clear,
         },
         http: Http {
             via: true,

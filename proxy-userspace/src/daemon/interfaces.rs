@@ -70,6 +70,7 @@ impl Keeper {
                 "own addresses may be out of date"
             );
         }
+        self.look_around().await;
     }
 
     /// Brings the map of own addresses up to date with the routing tables.

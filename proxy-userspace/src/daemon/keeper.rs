@@ -1,6 +1,7 @@
 //! The single writer of kernel state: every edit, event and tick passes here, one at a time.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,6 +22,7 @@ use super::{
     learn,
     settings::{self, Lasting},
     status, stop,
+    surroundings::Warning,
     valves::Valves,
     worker::Worker,
 };
@@ -49,6 +51,8 @@ pub(super) struct Keeper {
     pub(super) lists: Lists,
     pub(super) handle: Handle,
     pub(super) interfaces: Interfaces,
+    /// What `weir status` warns of.
+    pub(super) warnings: BTreeSet<Warning>,
     pub(super) plan: Plan,
     /// 4 and 6, as far as they are wanted and on.
     pub(super) families: Vec<u8>,
@@ -157,7 +161,11 @@ impl Keeper {
             _ = inputs.ticks.tick() => self.tick(),
             Some((request, reply)) = inputs.calls.recv() => {
                 let stop = matches!(request, Request::Stop);
+                let reload = matches!(request, Request::Reload);
                 let _ = reply.send(self.answer(request));
+                if reload {
+                    self.look_around().await;
+                }
                 return !stop;
             }
             () = inputs.changed.notified() => {
@@ -167,7 +175,10 @@ impl Keeper {
             }
             () = self.lasting.pressure.notified() => self.tick(),
             _ = inputs.signals.hangup.recv() => match self.reload() {
-                Ok(()) => tracing::info!("configuration reloaded"),
+                Ok(()) => {
+                    tracing::info!("configuration reloaded");
+                    self.look_around().await;
+                }
                 Err(error) => tracing::error!(
                     error = format!("{error:#}"),
                     "configuration not reloaded, the old one stays"

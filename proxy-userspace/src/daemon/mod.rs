@@ -11,6 +11,7 @@ mod settings;
 mod start;
 mod status;
 mod stop;
+mod surroundings;
 mod undo;
 mod valve;
 mod valves;

@@ -169,6 +169,7 @@ impl Lasting {
             flows: Arc::clone(&self.flows),
             reports: Arc::clone(&self.reports),
             declining: Arc::clone(&self.declining),
+            dscp: config.spoof.dscp,
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),
                 mark: config.host.socket_mark,

@@ -1,6 +1,11 @@
 //! From a configuration to a daemon that intercepts, or back to the host as it was.
 
-use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::TcpListener,
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result};
 use nix::unistd::Gid;
@@ -19,7 +24,7 @@ use super::{
     keeper::{Inputs, Keeper, Running, Signals},
     learn, preflight,
     settings::{self, DECLINING, Lasting},
-    undo,
+    surroundings, undo,
     valves::Valves,
     worker::{Assignment, Worker},
 };
@@ -80,7 +85,8 @@ async fn start_claimed(
     let config = &options.config;
     undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
     let handle = netconf::connect()?;
-    let interfaces = resolve(config, &links::list(&handle).await?)?;
+    let links = links::list(&handle).await?;
+    let interfaces = resolve(config, &links)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
     // where its journal is lost.
     for interface in interfaces.iter() {
@@ -93,6 +99,7 @@ async fn start_claimed(
         DeliveryError::Netlink(error) => anyhow::Error::from(error),
     })?;
     let families = preflight::families(config.intercept.families);
+    surroundings::check(&handle, &interfaces, &links, &families).await?;
     preflight::mention_forwarding(&families);
 
     let mut lists = Lists::open(
@@ -151,6 +158,7 @@ async fn start_claimed(
         lists,
         handle,
         interfaces,
+        warnings: BTreeSet::new(),
         plan,
         families,
         workers,
@@ -228,6 +236,7 @@ async fn begin(
     let (calls, call_inputs) = mpsc::channel(16);
     let server = Server::start(claim.run_dir(), calls, group)
         .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
+    keeper.look_around().await;
     Ok((Inputs::new(call_inputs, changed, server, signals), workers))
 }
 

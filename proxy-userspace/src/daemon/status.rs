@@ -6,7 +6,7 @@ use anyhow::Result;
 use proxy_ebpf::{counter::Event, settings::MODE_DRAIN, verdict::Reason};
 use serde_json::{Map, Value, json};
 
-use super::keeper::Keeper;
+use super::{keeper::Keeper, surroundings::Warning};
 
 /// The line that scripts wait for.
 pub(super) fn announce(keeper: &Keeper) {
@@ -76,6 +76,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "valve": valves.first().map(|valve| &valve["reason"]),
         "valves": valves,
         "interfaces": interfaces,
+        "warnings": keeper.warnings.iter().map(Warning::text).collect::<Vec<_>>(),
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },

@@ -65,6 +65,22 @@ pub struct Accepted {
     pub origin: OriginAddr,
 }
 
+/// The bits of a type of service or traffic class that are the DSCP (RFC 2474); the others are
+/// ECN's, which each TCP connection negotiates for itself.
+const DSCP: u8 = 0xfc;
+
+impl Accepted {
+    /// Type of service (IPv4) or traffic class (IPv6) of the client's packets, as its handshake
+    /// showed it, without ECN. `None` for the default, 0, or if the kernel does not tell.
+    #[must_use]
+    pub fn tos(&self) -> Option<u8> {
+        let tos = sys::socket::received_tos(&self.stream, self.client.0.is_ipv6());
+        let tos =
+            tos.inspect_err(|error| tracing::debug!(client = %self.client, %error, "DSCP unknown"));
+        tos.ok().map(|tos| tos & DSCP).filter(|tos| *tos != 0)
+    }
+}
+
 /// Opens a listener whose sockets carry `mark`, without a runtime: [`Listener::new`] takes it to
 /// a worker's.
 ///

@@ -207,7 +207,7 @@ pub async fn remove_all(handle: &Handle, table: u32) -> Result<(), NetlinkError>
     Ok(())
 }
 
-async fn rules(handle: &Handle) -> Result<Vec<RuleMessage>, NetlinkError> {
+pub(super) async fn rules(handle: &Handle) -> Result<Vec<RuleMessage>, NetlinkError> {
     let mut all = Vec::new();
     for version in [IpVersion::V4, IpVersion::V6] {
         let rules: Result<Vec<_>, _> = handle.rule().get(version).execute().try_collect().await;
@@ -239,12 +239,12 @@ async fn routes(handle: &Handle) -> Result<Vec<RouteMessage>, NetlinkError> {
     Ok(all)
 }
 
-fn is_our_rule(rule: &RuleMessage, table: u32) -> bool {
+pub(super) fn is_our_rule(rule: &RuleMessage, table: u32) -> bool {
     let carries_our_number = |attribute: &RuleAttribute| matches!(attribute, RuleAttribute::Protocol(p) if u8::from(*p) == PROTOCOL);
     rule_table(rule) == table && rule.attributes.iter().any(carries_our_number)
 }
 
-fn rule_mark(rule: &RuleMessage) -> (u32, u32) {
+pub(super) fn rule_mark(rule: &RuleMessage) -> (u32, u32) {
     let (mut mark, mut mask) = (0, u32::MAX);
     for attribute in &rule.attributes {
         match attribute {
@@ -256,7 +256,7 @@ fn rule_mark(rule: &RuleMessage) -> (u32, u32) {
     (mark, mask)
 }
 
-fn rule_table(rule: &RuleMessage) -> u32 {
+pub(super) fn rule_table(rule: &RuleMessage) -> u32 {
     let attribute = rule
         .attributes
         .iter()

@@ -4,11 +4,13 @@
 //! connection through sock_diag, and the journal of all of it. The only room that names
 //! rtnetlink.
 
+pub mod addresses;
 pub mod delivery;
 pub mod journal;
 pub mod links;
 pub mod netns;
 pub mod own;
+pub mod rules;
 pub mod sockets;
 pub mod watch;
 

@@ -10,8 +10,10 @@ use tokio::sync::Notify;
 
 use super::NetlinkError;
 
-/// Wakes `changed` whenever an interface or a route of type local has come, gone or changed,
-/// from a task on the current runtime, in the network namespace of the calling thread.
+/// Wakes `changed` whenever an interface, a policy rule or a route of type local has come, gone or
+/// changed, from a task on the current runtime, in the network namespace of the calling thread.
+/// With each address comes such a route; addresses themselves are not watched, since IPv6's
+/// change with every router advertisement.
 ///
 /// It does not say what: whoever is woken looks at the whole, and so misses nothing where the
 /// kernel had to drop messages. Other routes do not wake it; a router may have a million.
@@ -24,6 +26,8 @@ pub fn spawn(changed: Arc<Notify>) -> Result<(), NetlinkError> {
         MulticastGroup::Link,
         MulticastGroup::Ipv4Route,
         MulticastGroup::Ipv6Route,
+        MulticastGroup::Ipv4Rule,
+        MulticastGroup::Ipv6Rule,
     ];
     let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&groups)
         .map_err(|e| NetlinkError::new("watch the network", e))?;
@@ -36,7 +40,7 @@ pub fn spawn(changed: Arc<Notify>) -> Result<(), NetlinkError> {
                 NetlinkPayload::InnerMessage(
                     RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
                 ) => route.header.kind == RouteType::Local,
-                // Links, and the kernel's word that it had to drop messages.
+                // Links, rules, and the kernel's word that it had to drop messages.
                 _ => true,
             };
             if concerns_us {

@@ -67,10 +67,10 @@ impl Session {
     pub(super) fn fate(&self) -> (Fate, Way) {
         let policy = &self.shared.policy;
         if policy.is_empty() {
-            return (Fate::Open, Way::default());
+            return (Fate::Open, self.usual_way());
         }
         match policy.of_connection(&self.facts()) {
-            None => (Fate::Open, Way::default()),
+            None => (Fate::Open, self.usual_way()),
             Some(rule) => {
                 let fate = match rule.action {
                     Action::Allow => Fate::Open,
@@ -106,7 +106,7 @@ impl Session {
             }
         }
         let mut plan = Plan {
-            way: Way::default(),
+            way: self.usual_way(),
             rule: None,
             request_lines: Vec::new(),
             response_lines: Vec::new(),
@@ -168,7 +168,15 @@ impl Session {
         Way {
             source,
             mark: rule.mark.unwrap_or(0),
-            tos: rule.tos,
+            tos: rule.tos.or(self.tos),
+        }
+    }
+
+    /// How it goes without a rule.
+    fn usual_way(&self) -> Way {
+        Way {
+            tos: self.tos,
+            ..Way::default()
         }
     }
 

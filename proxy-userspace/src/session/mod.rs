@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     addr::{ClientAddr, OriginAddr},
-    config::Unknown,
+    config::{Dscp, Unknown},
     http::{self, Refusal},
     learn::Kind,
     listener::Accepted,
@@ -60,6 +60,10 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         .legs
         .register(accepted.client, accepted.origin);
     let meter = Meter::new(Arc::clone(&shared.stats), shared.memory);
+    let tos = match shared.dscp {
+        Dscp::Copy => accepted.tos(),
+        Dscp::Clear => None,
+    };
     let session = Session {
         client: Leg::new(accepted.stream, &meter),
         live: shared.flows.enter(accepted.client, accepted.origin),
@@ -68,6 +72,7 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         origin: None,
         connecting: None,
         fate: Fate::Open,
+        tos,
         quiet_way: Way::default(),
         client_done: false,
         meter,
@@ -87,6 +92,8 @@ struct Session {
     connecting: Option<Connecting>,
     /// What the rules say of the connection as such.
     fate: Fate,
+    /// What the client's packets carry, to be put on ours.
+    tos: Option<u8>,
     /// How its origin is connected as long as its client has not asked for anything.
     quiet_way: Way,
     /// The client has half-closed: no request comes after those that are in the buffer.

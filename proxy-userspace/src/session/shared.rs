@@ -43,6 +43,8 @@ pub struct Shared {
     pub http: config::Http,
     /// The rules.
     pub policy: Arc<Policy>,
+    /// What becomes of the client's DSCP.
+    pub dscp: config::Dscp,
     /// The way to origins.
     pub upstream: Upstream,
     /// The resolver, for `http.host_dns`.

@@ -6,6 +6,8 @@ use std::{
 };
 
 const IPV6_TRANSPARENT: libc::c_int = 75;
+/// `IPV6_2292PKTOPTIONS` of `linux/in6.h`.
+const IPV6_2292PKTOPTIONS: libc::c_int = 6;
 const SO_PEERGROUPS: libc::c_int = 59;
 
 /// Lets an IPv6 socket bind to, and speak from, addresses that are not this host's. Needs
@@ -15,7 +17,88 @@ const SO_PEERGROUPS: libc::c_int = 59;
 ///
 /// As `setsockopt(2)`: `EPERM`.
 pub fn set_ipv6_transparent(socket: &impl AsFd) -> io::Result<()> {
-    let on: libc::c_int = 1;
+    set(socket, libc::SOL_IPV6, IPV6_TRANSPARENT, 1)
+}
+
+/// Type of service (IPv4) or traffic class (IPv6) of the packet that completed the handshake of a
+/// TCP socket that was just accepted.
+///
+/// The kernel keeps that octet with every socket, also where the SYN was answered by a cookie;
+/// a saved SYN (`TCP_SAVE_SYN`) costs memory and is not there then.
+///
+/// # Errors
+///
+/// As `setsockopt(2)` and `getsockopt(2)`; `InvalidData` if the kernel answers something else.
+pub fn received_tos(socket: &impl AsFd, ipv6: bool) -> io::Result<u8> {
+    let (level, receive, options, kind) = if ipv6 {
+        (
+            libc::SOL_IPV6,
+            libc::IPV6_RECVTCLASS,
+            IPV6_2292PKTOPTIONS,
+            libc::IPV6_TCLASS,
+        )
+    } else {
+        (
+            libc::SOL_IP,
+            libc::IP_RECVTOS,
+            libc::IP_PKTOPTIONS,
+            libc::IP_TOS,
+        )
+    };
+    // Without it, the kernel does not tell; with it, IPv6 clones packets that come.
+    set(socket, level, receive, 1)?;
+    let said = control_message(socket, level, options);
+    set(socket, level, receive, 0)?;
+    match said? {
+        (said_level, said_kind, value) if (said_level, said_kind) == (level, kind) => {
+            u8::try_from(value).map_err(|_| io::ErrorKind::InvalidData.into())
+        }
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Level, type and value of the one control message, an `int`, that an option consists of.
+fn control_message(
+    socket: &impl AsFd,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> io::Result<(libc::c_int, libc::c_int, libc::c_int)> {
+    #[repr(C)]
+    struct Message {
+        header: libc::cmsghdr,
+        value: libc::c_int,
+        /// The kernel pads to the header's alignment.
+        _padding: libc::c_int,
+    }
+    // SAFETY: all of it are integers, of which zero is a value.
+    let mut message: Message = unsafe { std::mem::zeroed() };
+    #[expect(clippy::cast_possible_truncation, reason = "24 octets")]
+    let mut len = size_of::<Message>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed for the call; the kernel writes at most `len` octets to
+    // the structure, which has as many and lives across the call, and their number to `len`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            (&raw mut message).cast(),
+            &raw mut len,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let Message { header, value, .. } = message;
+    Ok((header.cmsg_level, header.cmsg_type, value))
+}
+
+/// Sets an option that is an `int`.
+fn set(
+    socket: &impl AsFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     #[expect(clippy::cast_possible_truncation, reason = "the size of an int")]
     let len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the descriptor is borrowed for the call; the option's value is a `c_int` of the
@@ -23,9 +106,9 @@ pub fn set_ipv6_transparent(socket: &impl AsFd) -> io::Result<()> {
     let result = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::SOL_IPV6,
-            IPV6_TRANSPARENT,
-            (&raw const on).cast(),
+            level,
+            option,
+            (&raw const value).cast(),
             len,
         )
     };

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
-use crate::config::settings::{Damaged, Forwarded, HostCheck, LogFormat, LogQuery, Unknown};
+use crate::config::settings::{Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Unknown};
 
 /// A setting that is one of a few words.
 pub(in crate::config) trait Word: Copy + PartialEq + 'static {
@@ -43,6 +43,10 @@ impl Word for LogFormat {
 impl Word for LogQuery {
     const WORDS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("redact", Self::Redact)];
+}
+
+impl Word for Dscp {
+    const WORDS: &'static [(&'static str, Self)] = &[("copy", Self::Copy), ("clear", Self::Clear)];
 }
 
 impl Word for Damaged {
