@@ -97,7 +97,10 @@ impl TunLink {
     pub fn back_to_ethernet(mut self, pair: [At<'_>; 2]) {
         self.end();
         let addressed = self.addressed.clone();
-        drop(self);
+        // A process that another thread is starting may hold the files for a moment.
+        for At(namespace, name) in pair {
+            namespace.ip(&["link", "delete", name]).unwrap();
+        }
         let [At(first, name), At(second, other)] = pair;
         let (first, second) = (first.name(), second.name());
         let both =

@@ -6,8 +6,12 @@ use aya_ebpf::{
 };
 use proxy_ebpf::packet::ETHERNET_LEN;
 
-/// An IPv4 header without options, and half of an IPv6 one: what two offsets are compared by.
-const LEN: u32 = 20;
+/// The first octets of a network header: lengths, the sender, and of IPv4 what numbers and checks
+/// it. Two headers of one packet differ in them.
+type Start = [u64; 2];
+
+#[expect(clippy::cast_possible_truncation, reason = "16 bytes")]
+const START_LEN: u32 = size_of::<Start>() as u32;
 
 /// Where it may be. Nearly always nothing is in front of it. But what comes through IPsec keeps
 /// the Ethernet header of the packet that it was in (`skb_mac_header_rebuild`), and what comes
@@ -15,34 +19,37 @@ const LEN: u32 = 20;
 /// GRE with none to three of checksum, key and sequence number.
 const PLACES: [u32; 6] = [0, ETHERNET_LEN, 24, 28, 32, 36];
 
-/// The offset of the network header from the packet's start; `None` if it cannot be told.
+/// It is at none of them.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// The offset of the network header from the packet's start, or [`NOWHERE`].
 ///
 /// A program sees the packet from its link-layer header on, and not how long that is. The kernel
 /// reads from the network header as well, though only in linear data: the place where the same is
 /// read is that of the header.
 #[inline(never)]
-pub(super) fn network_header(ctx: &TcContext) -> Option<u32> {
-    let mut header = [0u32; LEN as usize / 4];
+pub(super) fn network_header(ctx: &TcContext) -> u32 {
+    let mut start: Start = [0; 2];
     let read = unsafe {
         bpf_skb_load_bytes_relative(
             ctx.as_ptr(),
             0,
-            header.as_mut_ptr().cast(),
-            LEN,
+            start.as_mut_ptr().cast(),
+            START_LEN,
             BPF_HDR_START_NET,
         )
     };
     if read != 0 {
         // Not linear: it has come right from a driver, and nobody was in front of that.
-        return Some(0);
+        return 0;
     }
     for place in PLACES {
-        if ctx
-            .load::<[u32; LEN as usize / 4]>(place as usize)
-            .is_ok_and(|there| there == header)
+        // Not `==`, which would be a call that compares octet by octet.
+        if let Ok(there) = ctx.load::<Start>(place as usize)
+            && (there[0] ^ start[0]) | (there[1] ^ start[1]) == 0
         {
-            return Some(place);
+            return place;
         }
     }
-    None
+    NOWHERE
 }

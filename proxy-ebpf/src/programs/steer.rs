@@ -22,7 +22,7 @@ use proxy_ebpf::{
 };
 
 use super::{
-    bare::network_header,
+    bare::{NOWHERE, network_header},
     maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
 };
@@ -42,8 +42,8 @@ pub(super) fn weir_steer(ctx: TcContext) -> i32 {
 #[classifier]
 pub(super) fn weir_steer_l3(ctx: TcContext) -> i32 {
     match network_header(&ctx) {
-        Some(network) => steer(&ctx, network),
-        None => count(Event::Malformed),
+        NOWHERE => count(Event::Malformed),
+        network => steer(&ctx, network),
     }
     TCX_NEXT
 }
