@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,6 +18,10 @@ use proxy_userspace::{
     sys::tun,
 };
 
+use crate::wait::until;
+
+/// How long the kernel may take to take an address into use, on a machine that is busy.
+const SOON: Duration = Duration::from_secs(20);
 /// How often the thread looks whether it is to end, milliseconds.
 const LOOK: u16 = 50;
 
@@ -172,6 +177,14 @@ impl Addressed {
                 assert!(there, "{error}");
             }
         }
+        // An IPv6 address is in use once a work queue has got to it.
+        until(SOON, "addresses in use", || {
+            let lines = |words: &[&str]| namespace.ip(words).unwrap().lines().count();
+            let routes = ["-6", "route", "show", "table", "local", "dev", name];
+            let addresses = ["-6", "-o", "address", "show", "dev", name];
+            lines(&[&addresses[..], &["tentative"]].concat()) == 0
+                && lines(&[&routes[..], &["type", "local"]].concat()) == lines(&addresses)
+        });
     }
 }
 

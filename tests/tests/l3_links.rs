@@ -198,7 +198,8 @@ fn every_link_type_without_a_header() {
     }
 }
 
-/// After SIGKILL, few ports, each used again at once: every one of them meets what the daemon's
+/// After SIGKILL, few ports, which nobody draws by chance, each used again at once: every one of
+/// them meets what the daemon's
 /// sockets have left on its tuple.
 #[test]
 fn a_dead_daemon_is_passed_by_and_adopted() {
@@ -217,7 +218,7 @@ fn a_dead_daemon_is_passed_by_and_adopted() {
             instance: Some(instance.clone()),
             ..Options::default()
         };
-        let plans = Family::BOTH.map(|family| Plan::new(family, 41000..41100));
+        let plans = Family::BOTH.map(|family| Plan::new(family, 61000..61100));
         let mut weir = Weir::start(&net.router, &options);
         for _ in 0..2 {
             use_it(&net);
