@@ -10,10 +10,14 @@ pub const ABI_VERSION: u32 = 2;
 /// ELF section of the object that holds [`ABI_VERSION`] as a little-endian `u32`.
 pub const ABI_SECTION: &str = ".rodata.weir.abi";
 
-/// TC ingress program, the same on every interface; its role comes from [`map::INTERFACES`].
+/// TC ingress program of links with an Ethernet header; an interface's role comes from
+/// [`map::INTERFACES`].
 ///
 /// The kernel keeps 15 bytes of a program's name: stay below.
 pub const PROGRAM_STEER: &str = "weir_steer";
+
+/// The same for links without one; which of the two says [`Framing`](crate::framing::Framing).
+pub const PROGRAM_STEER_L3: &str = "weir_steer_l3";
 
 /// `sk_lookup` program: gives flows from our LANs to a worker's listener.
 pub const PROGRAM_LISTEN: &str = "weir_listen";

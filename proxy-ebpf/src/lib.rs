@@ -5,6 +5,7 @@
 //! * [`settings`] — what the daemon tells the programs
 //! * [`key`] — addresses, flows and trie keys
 //! * [`bypass`] — the table of bypass entries, and the search in it
+//! * [`framing`] — what is in front of a packet, by the type of its link
 //! * [`packet`] — the bounds-checked walk from a frame to a TCP flow
 //! * [`verdict`] — what happens to a SYN, and every reason for it
 //! * [`counter`] — what the programs count
@@ -18,6 +19,7 @@
 pub mod abi;
 pub mod bypass;
 pub mod counter;
+pub mod framing;
 pub mod key;
 pub mod packet;
 pub mod settings;

@@ -23,6 +23,7 @@ mod said;
 mod server;
 mod slowloris;
 mod traces;
+mod tun;
 mod wait;
 mod world;
 
@@ -47,6 +48,7 @@ pub use said::Said;
 pub use server::Server;
 pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};
+pub use tun::{At, TunLink};
 pub use wait::{until, until_some};
 pub use world::World;
 

@@ -1,5 +1,6 @@
 //! The programs and what they share.
 
+mod bare;
 #[cfg(feature = "bench")]
 mod bench;
 mod bypass;

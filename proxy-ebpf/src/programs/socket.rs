@@ -8,10 +8,7 @@ use aya_ebpf::{
     helpers::{bpf_map_lookup_elem, bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie},
     programs::TcContext,
 };
-use proxy_ebpf::{
-    key::{Flow, IPV4},
-    packet::ETHERNET_LEN,
-};
+use proxy_ebpf::key::{Flow, IPV4};
 
 use super::maps::{LISTENERS, LOOKING};
 
@@ -54,17 +51,18 @@ impl Found {
 /// Looks up the socket that would receive a packet of `flow`.
 #[inline(never)]
 pub(super) fn find(ctx: &TcContext, flow: &Flow) -> Found {
-    find_for(ctx, flow, 0)
+    find_for(ctx, flow, 0, 0)
 }
 
-/// The same for a bare ACK whose TCP header is at `l4`: it may complete a SYN cookie's handshake.
+/// The same for a bare ACK whose headers are at `l3` and `l4`: it may complete a SYN cookie's
+/// handshake.
 #[inline(never)]
-pub(super) fn find_for_ack(ctx: &TcContext, flow: &Flow, l4: u32) -> Found {
-    find_for(ctx, flow, l4)
+pub(super) fn find_for_ack(ctx: &TcContext, flow: &Flow, l3: u32, l4: u32) -> Found {
+    find_for(ctx, flow, l3, l4)
 }
 
 #[inline(always)]
-fn find_for(ctx: &TcContext, flow: &Flow, ack: u32) -> Found {
+fn find_for(ctx: &TcContext, flow: &Flow, l3: u32, ack: u32) -> Found {
     let mut tuple = Tuple::new(flow);
     looking(1);
     let socket = unsafe {
@@ -81,7 +79,7 @@ fn find_for(ctx: &TcContext, flow: &Flow, ack: u32) -> Found {
         return Found::Nothing;
     }
     let found = match unsafe { (*socket).state } {
-        LISTEN if ack != 0 && checks_cookie(ctx, socket, flow, ack) => Found::Cookie,
+        LISTEN if ack != 0 && checks_cookie(ctx, socket, flow, l3, ack) => Found::Cookie,
         LISTEN => Found::Listener,
         SYN_SENT => Found::Connecting,
         ESTABLISHED | SYN_RECV | NEW_SYN_RECV => Found::Live,
@@ -114,18 +112,18 @@ fn looking(flag: u32) {
 
 /// The helper wants the headers in memory; copies on the stack do (no linear data needed).
 #[inline(always)]
-fn checks_cookie(ctx: &TcContext, socket: *mut bpf_sock, flow: &Flow, l4: u32) -> bool {
+fn checks_cookie(ctx: &TcContext, socket: *mut bpf_sock, flow: &Flow, l3: u32, l4: u32) -> bool {
     let Ok(mut tcp) = ctx.load::<[u32; 5]>(l4 as usize) else {
         return false;
     };
     let tcp = (&raw mut tcp).cast::<tcphdr>();
     let verdict = if flow.family == IPV4 {
-        let Ok(mut ip) = ctx.load::<[u32; 5]>(ETHERNET_LEN as usize) else {
+        let Ok(mut ip) = ctx.load::<[u32; 5]>(l3 as usize) else {
             return false;
         };
         unsafe { bpf_tcp_check_syncookie(socket.cast(), (&raw mut ip).cast(), 20, tcp, 20) }
     } else {
-        let Ok(mut ip) = ctx.load::<[u32; 10]>(ETHERNET_LEN as usize) else {
+        let Ok(mut ip) = ctx.load::<[u32; 10]>(l3 as usize) else {
             return false;
         };
         unsafe { bpf_tcp_check_syncookie(socket.cast(), (&raw mut ip).cast(), 40, tcp, 20) }

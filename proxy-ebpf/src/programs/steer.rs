@@ -1,4 +1,7 @@
-//! `weir_steer`: TC ingress, on every interface with a role.
+//! `weir_steer` and `weir_steer_l3`: TC ingress, one of them on every interface with a role.
+//!
+//! The two differ in where a packet's network header is, and are the same code otherwise; one for
+//! both would look for it on Ethernet, too.
 //!
 //! It marks what belongs to the daemon, for local delivery by `ip rule iif … fwmark …`, and
 //! touches nothing else. It always returns `TCX_NEXT`, so that other programs on the interface
@@ -19,6 +22,7 @@ use proxy_ebpf::{
 };
 
 use super::{
+    bare::{NOWHERE, network_header},
     maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
 };
@@ -31,12 +35,22 @@ const TUNNEL_KEY_LEN: u32 = size_of::<bpf_tunnel_key>() as u32;
 
 #[classifier]
 pub(super) fn weir_steer(ctx: TcContext) -> i32 {
-    steer(&ctx);
+    steer(&ctx, ETHERNET_LEN);
     TCX_NEXT
 }
 
+#[classifier]
+pub(super) fn weir_steer_l3(ctx: TcContext) -> i32 {
+    match network_header(&ctx) {
+        NOWHERE => count(Event::Malformed),
+        network => steer(&ctx, network),
+    }
+    TCX_NEXT
+}
+
+/// The network header is at `network` bytes into the frame.
 #[inline(always)]
-fn steer(ctx: &TcContext) {
+fn steer(ctx: &TcContext, network: u32) {
     let skb = unsafe { &*ctx.skb.skb };
     // A tag here means a VLAN of this interface, whose own device comes with a role of its own.
     if skb.pkt_type != PACKET_HOST || skb.vlan_present != 0 {
@@ -54,7 +68,7 @@ fn steer(ctx: &TcContext) {
         return;
     };
     let Scratch { segment, reversed } = unsafe { &mut *scratch };
-    let kind = packet::parse(&Skb(ctx), ethertype, ETHERNET_LEN, segment);
+    let kind = packet::parse(&Skb(ctx), ethertype, network, segment);
     match kind {
         Kind::Tcp | Kind::IcmpError => {}
         Kind::LaterFragment => return count(Event::LaterFragment),
@@ -68,6 +82,7 @@ fn steer(ctx: &TcContext) {
     let packet = Seen {
         ctx,
         settings,
+        network,
         segment,
         reversed,
     };
@@ -84,6 +99,8 @@ fn steer(ctx: &TcContext) {
 pub(super) struct Seen<'a> {
     pub(super) ctx: &'a TcContext,
     pub(super) settings: &'a Settings,
+    /// Offset of the network header from the frame's start, in bytes.
+    network: u32,
     pub(super) segment: &'a Segment,
     pub(super) reversed: &'a Flow,
 }
@@ -141,7 +158,7 @@ impl Seen<'_> {
     fn following(&self) {
         let flow = &self.segment.flow;
         let found = if self.segment.acknowledges() {
-            socket::find_for_ack(self.ctx, flow, self.segment.offset)
+            socket::find_for_ack(self.ctx, flow, self.network, self.segment.offset)
         } else {
             socket::find(self.ctx, flow)
         };

@@ -44,10 +44,10 @@ fn screen(status: &Value) -> String {
             "  {:<4} {:<15} {}",
             text(&interface["role"]),
             text(&interface["name"]),
-            if attached {
-                text(&interface["kind"])
-            } else {
-                "GONE"
+            match interface["framing"].as_str() {
+                _ if !attached => "GONE".to_owned(),
+                Some("none") => format!("{} (no link-layer header)", text(&interface["kind"])),
+                _ => text(&interface["kind"]).to_owned(),
             },
         ));
     }

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use ipnet::IpNet;
-use proxy_ebpf::settings::ROLE_LAN;
+use proxy_ebpf::{framing::Framing, settings::ROLE_LAN};
 
 use super::keeper::Keeper;
-use crate::netconf::{
-    links::{self, Link},
-    own,
+use crate::{
+    dataplane::attach,
+    netconf::{
+        links::{self, Link},
+        own,
+    },
 };
 
 /// An interface with a role.
@@ -20,7 +23,10 @@ pub(super) struct Interface {
     pub(super) role: u32,
     /// Its place in the list.
     pub(super) slot: u32,
+    /// The kernel's word for its link type.
     pub(super) kind: String,
+    /// What its packets begin with, and so which program it carries.
+    pub(super) framing: Framing,
     /// Its index while it is there and carries our program.
     pub(super) index: Option<u32>,
 }
@@ -90,34 +96,52 @@ impl Keeper {
 
     fn look_at_links(&mut self, links: &[Link]) {
         for interface in &mut self.interfaces.list {
-            let link = links
-                .iter()
-                .find(|link| link.name == interface.name && link.ethernet);
-            if interface.index == link.map(|link| link.index) {
+            let link = links.iter().find(|link| link.name == interface.name);
+            if let Some(link) = link {
+                interface.kind.clone_from(&link.kind);
+            }
+            let now = link.and_then(|link| Some((link.index, link.framing?)));
+            if now == interface.index.map(|index| (index, interface.framing)) {
                 continue;
             }
-            if let Some(old) = interface.index.take()
-                && let Err(error) = self.dataplane.forget(old)
-            {
-                tracing::warn!(interface = interface.name, %error, "cannot forget it");
+            if let Some(old) = interface.index.take() {
+                if let Err(error) = self.dataplane.forget(old) {
+                    tracing::warn!(interface = interface.name, %error, "cannot forget it");
+                }
+                // A link may change its type and stay; what is attached is for the other.
+                if link.is_some_and(|link| link.index == old)
+                    && let Err(error) = attach::detach_all(&interface.name, old)
+                {
+                    tracing::error!(interface = interface.name, %error, "cannot detach from it");
+                    interface.index = Some(old);
+                    continue;
+                }
             }
             // Its rules go by name and never went.
-            let Some(link) = link else {
+            let Some((index, framing)) = now else {
+                let why = link.map_or_else(
+                    || "gone".to_owned(),
+                    |link| format!("of link type {} now", link.kind),
+                );
                 tracing::error!(
                     interface = interface.name,
-                    "the interface is gone: nothing is intercepted on it until it is back"
+                    "the interface is {why}: nothing is intercepted on it until it is back"
                 );
                 continue;
             };
-            match self
+            let Interface { role, slot, .. } = *interface;
+            let attached = self
                 .dataplane
-                .attach(&link.name, link.index, interface.role, interface.slot)
-            {
+                .attach(&interface.name, index, framing, role, slot);
+            match attached {
                 Ok(()) => {
-                    tracing::info!(interface = link.name, "attached again");
-                    interface.index = Some(link.index);
+                    tracing::info!(interface = interface.name, "attached again");
+                    interface.index = Some(index);
+                    interface.framing = framing;
                 }
-                Err(error) => tracing::error!(interface = link.name, %error, "cannot attach again"),
+                Err(error) => {
+                    tracing::error!(interface = interface.name, %error, "cannot attach again");
+                }
             }
         }
     }

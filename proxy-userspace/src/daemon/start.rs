@@ -228,9 +228,13 @@ async fn begin(
     keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
     for interface in keeper.interfaces.iter() {
         let index = interface.index.unwrap_or(0);
-        keeper
-            .dataplane
-            .attach(&interface.name, index, interface.role, interface.slot)?;
+        keeper.dataplane.attach(
+            &interface.name,
+            index,
+            interface.framing,
+            interface.role,
+            interface.slot,
+        )?;
     }
 
     let (calls, call_inputs) = mpsc::channel(16);
@@ -286,18 +290,19 @@ fn resolve(config: &Config, links: &[links::Link]) -> Result<Interfaces, Fault> 
                 there.join(", ")
             )));
         };
-        if !link.ethernet {
+        let Some(framing) = link.framing else {
             return Err(Fault::HostCannot(format!(
-                "interface {name} is of link type {}: this version of weir intercepts on Ethernet \
-                 interfaces only",
+                "interface {name} is of link type {}: weir intercepts on Ethernet interfaces and on \
+                 those without a link-layer header (ppp, tun, wireguard, ipip, sit, gre)",
                 link.kind
             )));
-        }
+        };
         interfaces.push(Interface {
             name: name.clone(),
             role,
             slot,
             kind: link.kind.clone(),
+            framing,
             index: Some(link.index),
         });
     }

@@ -61,6 +61,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
                 "name": interface.name,
                 "role": interface.role_name(),
                 "kind": interface.kind,
+                "framing": interface.framing.as_str(),
                 "attached": interface.index.is_some(),
             })
         })

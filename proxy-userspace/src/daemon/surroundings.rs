@@ -228,7 +228,7 @@ mod tests {
         let link = |name: &str, index, vrf| Link {
             name: name.to_owned(),
             index,
-            ethernet: true,
+            framing: Some(proxy_ebpf::framing::Framing::Ethernet),
             kind: "ether".to_owned(),
             vrf,
         };

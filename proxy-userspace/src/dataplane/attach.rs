@@ -7,7 +7,8 @@ use std::{
 
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
 use proxy_ebpf::{
-    abi::{self, map},
+    abi::{PROGRAM_STEER, PROGRAM_STEER_L3, map},
+    framing::Framing,
     settings::Interface,
 };
 use thiserror::Error;
@@ -29,7 +30,7 @@ pub struct AttachError {
 pub struct ListenLink(SkLookupLinkId);
 
 impl Dataplane {
-    /// Gives the interface its role and attaches the TC program to its ingress.
+    /// Gives the interface its role and attaches the TC program for its framing to its ingress.
     ///
     /// # Errors
     ///
@@ -38,11 +39,12 @@ impl Dataplane {
         &mut self,
         name: &str,
         index: u32,
+        framing: Framing,
         role: u32,
         slot: u32,
     ) -> Result<(), DataplaneError> {
         self.set_role(index, role, slot, [0; 2])?;
-        let program = self.steer_fd()?;
+        let program = self.steer_fd(framing)?;
         sys::bpf::attach_tcx_ingress(program.as_fd(), index).map_err(|error| {
             let remedy = match error.raw_os_error() {
                 Some(libc::EINVAL) => " (TCX needs Linux 6.6 or later)",
@@ -131,7 +133,10 @@ pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
     };
     let mut ours = Vec::new();
     for program in programs {
-        if program.name_as_str() == Some(abi::PROGRAM_STEER) {
+        if matches!(
+            program.name_as_str(),
+            Some(PROGRAM_STEER | PROGRAM_STEER_L3)
+        ) {
             let fd = program.fd().map_err(|error| asking(&error))?;
             ours.push(
                 fd.as_fd()

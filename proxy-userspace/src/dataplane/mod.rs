@@ -17,6 +17,7 @@ use aya::{
 };
 use proxy_ebpf::{
     abi::{self, MAX_WORKERS, map},
+    framing::Framing,
     key::AddressBits,
     settings::{Interface, Settings},
 };
@@ -87,12 +88,15 @@ impl Dataplane {
         let mut ebpf = EbpfLoader::new()
             .load(object::OBJECT)
             .map_err(|error| DataplaneError::Load(chain(&error)))?;
-        classifier(&mut ebpf, abi::PROGRAM_STEER)?
-            .load()
-            .map_err(|e| DataplaneError::Load(chain(&e)))?;
-        classifier(&mut ebpf, abi::PROGRAM_MATCH)?
-            .load()
-            .map_err(|e| DataplaneError::Load(chain(&e)))?;
+        for name in [
+            abi::PROGRAM_STEER,
+            abi::PROGRAM_STEER_L3,
+            abi::PROGRAM_MATCH,
+        ] {
+            classifier(&mut ebpf, name)?
+                .load()
+                .map_err(|e| DataplaneError::Load(chain(&e)))?;
+        }
         listen_program(&mut ebpf)?
             .load()
             .map_err(|e| DataplaneError::Load(chain(&e)))?;
@@ -166,9 +170,9 @@ impl Dataplane {
         self.heartbeats.clone()
     }
 
-    /// The handle of the `weir_steer` program, for attaching.
-    fn steer_fd(&mut self) -> Result<std::os::fd::OwnedFd, DataplaneError> {
-        let program = classifier(&mut self.ebpf, abi::PROGRAM_STEER)?;
+    /// The handle of the program that steers on links of this framing, for attaching.
+    fn steer_fd(&mut self, framing: Framing) -> Result<std::os::fd::OwnedFd, DataplaneError> {
+        let program = classifier(&mut self.ebpf, framing.program())?;
         let fd = program.fd().map_err(|e| DataplaneError::Load(chain(&e)))?;
         fd.as_fd()
             .try_clone_to_owned()

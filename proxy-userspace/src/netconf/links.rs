@@ -1,9 +1,8 @@
 //! Network interfaces.
 
 use futures_util::TryStreamExt as _;
-use netlink_packet_route::link::{
-    InfoKind, InfoPortKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage,
-};
+use netlink_packet_route::link::{InfoKind, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage};
+use proxy_ebpf::framing::Framing;
 use rtnetlink::Handle;
 
 use super::NetlinkError;
@@ -15,8 +14,8 @@ pub struct Link {
     pub name: String,
     /// Index; a link that is deleted and made again has another.
     pub index: u32,
-    /// Whether frames begin with an Ethernet header.
-    pub ethernet: bool,
+    /// What its packets begin with; `None` for link types that we do not know.
+    pub framing: Option<Framing>,
     /// The kernel's word for the link type.
     pub kind: String,
     /// Its part in a VRF, if it has one.
@@ -66,7 +65,7 @@ impl Link {
         Some(Self {
             name,
             index: message.header.index,
-            ethernet: layer == LinkLayerType::Ether,
+            framing: Framing::of(layer.into()),
             kind: format!("{layer:?}").to_lowercase(),
             vrf: Vrf::from_message(message),
         })

@@ -5,3 +5,4 @@
 pub mod bpf;
 pub mod mapping;
 pub mod socket;
+pub mod tun;
