@@ -33,14 +33,12 @@ fuzz_target!(|input: &[u8]| {
             return;
         }
     };
-    let own = Options {
-        force: true,
-        ..Options::default()
-    };
     let lines: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
-    let again = text::parse(&lines, &own).unwrap_or_else(|error| panic!("{error}: {lines}"));
+    let again =
+        text::parse(&lines, &Options::OWN).unwrap_or_else(|error| panic!("{error}: {lines}"));
     assert_eq!(again.entries, entries);
     let written = json::write(&entries);
-    let again = json::parse(&written, &own).unwrap_or_else(|error| panic!("{error}: {written}"));
+    let again =
+        json::parse(&written, &Options::OWN).unwrap_or_else(|error| panic!("{error}: {written}"));
     assert_eq!(again.entries, entries);
 });

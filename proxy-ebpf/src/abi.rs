@@ -66,8 +66,6 @@ pub const MAX_OWN_ADDRESSES: u32 = 1 << 16;
 pub const BYPASS_FLAGS: u32 = 1 << 10 | 1 << 12;
 /// Most bypass entries of a family.
 pub const MAX_BYPASS: u32 = 1 << 20;
-/// Most bypass lists.
-pub const MAX_LISTS: u32 = 64;
 /// Most flows remembered as direct beside a dying socket of ours; the oldest goes first.
 pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
 /// Most watched ports.

@@ -241,6 +241,26 @@ pub mod record {
 }
 
 impl Record {
+    /// A bypass of list 0 for all connections to a network, without an end.
+    #[must_use]
+    pub const fn to(family: u32, network: Bits, length: u32) -> Self {
+        Self {
+            family,
+            destination: network,
+            destination_length: length,
+            source: Bits(0, 0),
+            source_length: 0,
+            port: 0,
+            lan: 0,
+            list: 0,
+            intercept: false,
+            expires: 0,
+            since: 0,
+            until: 0,
+            next: 0,
+        }
+    }
+
     /// Its line.
     #[must_use]
     pub const fn to_words(&self) -> [u64; WORDS] {

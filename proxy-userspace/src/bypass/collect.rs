@@ -98,7 +98,7 @@ pub(super) struct Collector {
 
 impl Options {
     /// What our own files and protocol are read with: they were checked when they were made.
-    pub(super) const OWN: Self = Self {
+    pub const OWN: Self = Self {
         force: true,
         host_bits: HostBits::Refuse,
         expired: Expired::Keep,

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::keeper::Keeper;
 use crate::{
-    bypass::{Change, Key, ListName, text},
+    bypass::{Change, Key, ListName, Options, text},
     control::{Answer, ListEdit},
 };
 
@@ -97,12 +97,10 @@ impl Keeper {
 /// comparing it with them all.
 fn few_keys(entries: &str) -> Option<Vec<Key>> {
     const FEW: usize = 64;
-    let options = crate::bypass::Options {
-        force: true,
-        ..crate::bypass::Options::default()
-    };
     let few = entries.lines().count() <= FEW;
-    let parsed = few.then(|| text::parse(entries, &options).ok()).flatten()?;
+    let parsed = few
+        .then(|| text::parse(entries, &Options::OWN).ok())
+        .flatten()?;
     Some(parsed.entries.iter().map(|entry| *entry.key()).collect())
 }
 

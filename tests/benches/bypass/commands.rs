@@ -13,7 +13,7 @@ use weir_tests::World;
 
 use crate::{
     MILLION,
-    entries::{Kind, Numbers, both, entry},
+    entries::{Kind, Numbers, both},
     report::{Report, Samples, count},
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn measure(report: &mut Report) {
             } else {
                 (IPV6, 128)
             };
-            let line = line(&entry(family, numbers.address(family), length));
+            let line = line(&Entry::to(family, numbers.address(family), length));
             let keys = vec![line.parse().expect("a key")];
             let began = Instant::now();
             ask(&world, "manual", ListEdit::Add { entries: line });

@@ -4,10 +4,11 @@
 use std::time::Instant;
 
 use proxy_ebpf::key::{IPV4, IPV6};
+use proxy_userspace::dataplane::bypass::Entry;
 
 use crate::{
     MILLION,
-    entries::{Kind, Numbers, both, entry},
+    entries::{Kind, Numbers, both},
     kernel::Kernel,
     report::{Report, Samples, count},
 };
@@ -27,7 +28,7 @@ pub(crate) fn measure(report: &mut Report) {
             } else {
                 (IPV6, 128)
             };
-            let one = [entry(family, numbers.address(family), length)];
+            let one = [Entry::to(family, numbers.address(family), length)];
             let began = Instant::now();
             kernel.replace(&[], &one);
             added.push(began.elapsed().as_secs_f64() * 1e6);

@@ -101,7 +101,7 @@ pub(crate) fn entries(family: u32, count: usize, kind: Kind, seed: u64) -> Vec<E
         if !seen.insert((destination, length)) {
             continue;
         }
-        let mut entry = entry(family, destination, length);
+        let mut entry = Entry::to(family, destination, length);
         if kind == Kind::Sources && clients.below(100) == 0 {
             let (source, length) = client(family, &mut clients);
             entry.source = source;
@@ -118,25 +118,6 @@ pub(crate) fn both(count: usize, kind: Kind, seed: u64) -> Vec<Entry> {
         .into_iter()
         .flat_map(|family| entries(family, count, kind, seed))
         .collect()
-}
-
-/// A plain entry.
-pub(crate) fn entry(family: u32, destination: Bits, destination_length: u32) -> Entry {
-    Entry {
-        family,
-        destination,
-        destination_length,
-        source: Bits(0, 0),
-        source_length: 0,
-        port: 0,
-        lan: 0,
-        list: 0,
-        intercept: false,
-        expires: 0,
-        since: 0,
-        until: 0,
-        next: 0,
-    }
 }
 
 /// An address in it, any.

@@ -11,7 +11,7 @@ use super::{
     sources, spell,
 };
 use crate::{
-    bypass::{Action, Entry, Key, ListName},
+    bypass::{Action, Entry, Key, ListName, Options},
     control::{ListEdit, Request},
     fault::Fault,
 };
@@ -67,11 +67,7 @@ pub(super) fn add(whom: &Whom, add: Add) -> Result<()> {
 
 pub(super) fn del(whom: &Whom, del: &Del) -> Result<()> {
     let keys: Vec<Key> = if del.matching.is_standard_input()? {
-        let options = crate::bypass::Options {
-            force: true,
-            ..crate::bypass::Options::default()
-        };
-        let parsed = sources::read(Path::new("-"), &options)?;
+        let parsed = sources::read(Path::new("-"), &Options::OWN)?;
         sources::tell(&parsed.notices);
         parsed.entries.iter().map(|entry| *entry.key()).collect()
     } else {

@@ -201,10 +201,6 @@ fn rows(whom: &Whom, list: Option<ListName>) -> Result<(Vec<Row>, bool)> {
 }
 
 fn row(line: &str) -> Option<Row> {
-    let options = Options {
-        force: true,
-        ..Options::default()
-    };
     let mut fields = line.splitn(5, '\t');
     Some(Row {
         list: fields.next()?.to_owned(),
@@ -213,7 +209,7 @@ fn row(line: &str) -> Option<Row> {
         last: Some(fields.next()?.parse().ok()?)
             .filter(|seconds| *seconds != 0)
             .map(Timestamp::from_unix),
-        entry: text::parse_entry(fields.next()?, &options).ok()?,
+        entry: text::parse_entry(fields.next()?, &Options::OWN).ok()?,
     })
 }
 

@@ -9,7 +9,7 @@ use super::{
     kernel::{flow, is_same},
 };
 use crate::{
-    bypass::{Entry, Flow, List, ListName, Timestamp},
+    bypass::{EditError, Entry, Flow, List, ListName, Timestamp},
     control::{Answer, Query},
     dataplane::{Dataplane, bypass::Hits},
 };
@@ -29,7 +29,10 @@ impl Lists {
         if let Some(name) = only
             && self.set.list(name).is_none()
         {
-            return self.no_such_list(name);
+            return Answer::refused(EditError::NoSuchList {
+                name: name.clone(),
+                there: self.names(),
+            });
         }
         let mut lines = String::new();
         let lists = self.set.lists();
@@ -171,18 +174,6 @@ impl Lists {
 
     fn last_hit(&self, hits: Hits) -> Option<Timestamp> {
         (hits.last != 0).then(|| self.translation.clock().moment(hits.last))
-    }
-
-    fn no_such_list(&self, name: &ListName) -> Answer {
-        let there: Vec<_> = self.set.lists().map(|(name, _)| name.as_str()).collect();
-        Answer::refused(if there.is_empty() {
-            format!("there is no bypass list {name}; there is none yet, adding an entry makes one")
-        } else {
-            format!(
-                "there is no bypass list {name}; there are: {}",
-                there.join(", ")
-            )
-        })
     }
 }
 

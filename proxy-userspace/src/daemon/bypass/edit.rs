@@ -65,11 +65,7 @@ impl Lists {
         }
         let entries = |text: &str| -> Result<Vec<Entry>, Fault> {
             // What is refused without --yes was refused before it was sent.
-            let options = Options {
-                force: true,
-                ..Options::default()
-            };
-            let entries = text::parse(text, &options)?.entries;
+            let entries = text::parse(text, &Options::OWN)?.entries;
             entries
                 .iter()
                 .try_for_each(|entry| self.check(entry, ports))?;

@@ -113,9 +113,6 @@ impl Translation {
             let (destination, destination_length) = bits(*family, key.destination());
             let (source, source_length) = bits(*family, key.source());
             Record {
-                family: *family,
-                destination,
-                destination_length,
                 source,
                 source_length,
                 port: key.port().unwrap_or(0),
@@ -123,9 +120,7 @@ impl Translation {
                 list,
                 intercept,
                 expires,
-                since: 0,
-                until: 0,
-                next: 0,
+                ..Record::to(*family, destination, destination_length)
             }
         })
     }

@@ -100,10 +100,9 @@ impl Lists {
     /// Tells the kernel everything, in place of what it knows.
     pub(super) fn load(&mut self, dataplane: &mut Dataplane) -> Result<(), DataplaneError> {
         let mut records = Vec::new();
-        let names: Vec<ListName> = self.set.lists().map(|(name, _)| name.clone()).collect();
-        for name in &names {
-            let number = self.translation.number(name);
-            for entry in self.set.list(name).into_iter().flat_map(List::iter) {
+        for name in self.names() {
+            let number = self.translation.number(&name);
+            for entry in self.set.list(&name).into_iter().flat_map(List::iter) {
                 records.extend(self.translation.records(number, &entry));
             }
         }
@@ -128,6 +127,11 @@ impl Lists {
         self.load(dataplane)?;
         tracing::info!("the bypass lists are mended");
         Ok(())
+    }
+
+    /// All names, for who changes something meanwhile.
+    fn names(&self) -> Vec<ListName> {
+        self.set.lists().map(|(name, _)| name.clone()).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use super::Lists;
 use crate::{
-    bypass::{Edit, ListName, Timestamp},
+    bypass::{Edit, Timestamp},
     dataplane::Dataplane,
 };
 
@@ -18,8 +18,7 @@ impl Lists {
         if self.next_end.is_none_or(|end| now < end) {
             return;
         }
-        let names: Vec<ListName> = self.set.lists().map(|(name, _)| name.clone()).collect();
-        for name in names {
+        for name in self.names() {
             match self.apply(Some(dataplane), &name, Edit::Expire(now)) {
                 Ok(change) => {
                     for entry in &change.removed {
@@ -37,8 +36,7 @@ impl Lists {
     }
 
     fn tell_ends(&mut self, dataplane: &mut Dataplane) {
-        let names: Vec<ListName> = self.set.lists().map(|(name, _)| name.clone()).collect();
-        for name in names {
+        for name in self.names() {
             let number = self.translation.number(&name);
             let list = self.set.list(&name).into_iter();
             let entries = list.flat_map(crate::bypass::List::iter);

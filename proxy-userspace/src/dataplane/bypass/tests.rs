@@ -142,21 +142,11 @@ fn entries_that_would_take_too_long_are_refused_and_nothing_changes() {
 }
 
 fn to(number: u64) -> Entry {
-    Entry {
-        family: proxy_ebpf::key::IPV4,
-        destination: Bits((10 << 24 | number) << 32, 0),
-        destination_length: 32,
-        source: Bits::default(),
-        source_length: 0,
-        port: 0,
-        lan: 0,
-        list: 0,
-        intercept: false,
-        expires: 0,
-        since: 0,
-        until: 0,
-        next: 0,
-    }
+    Entry::to(
+        proxy_ebpf::key::IPV4,
+        Bits((10 << 24 | number) << 32, 0),
+        32,
+    )
 }
 
 fn asked(number: u64) -> Flow {

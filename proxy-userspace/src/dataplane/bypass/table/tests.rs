@@ -212,21 +212,8 @@ fn identity(record: &Record) -> impl PartialEq + use<> {
 }
 
 fn plain(family: u32, destination: Bits, destination_length: u32) -> Record {
-    Record {
-        family,
-        destination: destination.prefix(destination_length),
-        destination_length,
-        source: Bits::default(),
-        source_length: 0,
-        port: 0,
-        lan: 0,
-        list: 0,
-        intercept: false,
-        expires: 0,
-        since: 0,
-        until: 0,
-        next: 0,
-    }
+    let network = destination.prefix(destination_length);
+    Record::to(family, network, destination_length)
 }
 
 fn to(family: u32, destination: Bits) -> Query {
