@@ -5,7 +5,7 @@
 /// The object carries it in its section [`ABI_SECTION`]; the daemon refuses to attach, or to
 /// take over, programs with another one. Change it with every change to a shared struct, a map's
 /// type or capacity, or the order of an enum here.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// ELF section of the object that holds [`ABI_VERSION`] as a little-endian `u32`.
 pub const ABI_SECTION: &str = ".rodata.weir.abi";
