@@ -53,6 +53,9 @@ pub mod map {
     /// looks a socket up, so that [`PROGRAM_LISTEN`](super::PROGRAM_LISTEN) does not take that
     /// for a delivery.
     pub const LOOKING: &str = "LOOKING";
+    /// Ring buffer of [`Flow`](crate::key::Flow), client to origin: connects of ours whose answer
+    /// went around us. Not waked up for: the daemon looks from time to time.
+    pub const WENT_AROUND: &str = "WENT_AROUND";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.
@@ -72,3 +75,6 @@ pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
 pub const MAX_PORTS: usize = 8;
 /// Most ports that are watched, or were when a connection may have begun.
 pub const MAX_FOLLOWED_PORTS: usize = 16;
+/// Octets of [`map::WENT_AROUND`], a power of two and of whole pages: 1365 flows. What has no
+/// room is lost; each connect that goes on comes again with its next retransmission.
+pub const WENT_AROUND_LEN: u32 = 1 << 16;

@@ -20,11 +20,14 @@ pub enum Event {
     Malformed = 5,
     /// Handshakes completed by a SYN cookie, marked.
     CookieSteered = 6,
+    /// Resets by which a client shows that the answer to a connect of ours came to it by a way
+    /// that does not pass us; untouched.
+    AsymmetricReturn = 7,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 8;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -35,6 +38,7 @@ impl Event {
         Self::LaterFragment,
         Self::Malformed,
         Self::CookieSteered,
+        Self::AsymmetricReturn,
     ];
 
     /// The word in `weir status --json`.
@@ -48,6 +52,7 @@ impl Event {
             Self::LaterFragment => "not-first-fragment",
             Self::Malformed => "malformed",
             Self::CookieSteered => "cookie-steered",
+            Self::AsymmetricReturn => "asymmetric-return",
         }
     }
 }

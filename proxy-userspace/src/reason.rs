@@ -83,11 +83,14 @@ pub enum Reason {
     NoReturnPath,
     /// A bypass entry that was added with the word to hold for live connections ended this one.
     BypassedNow,
+    /// The origin's answer to the connect came to the client by a way that does not pass us; the
+    /// client was reset.
+    AsymmetricReturn,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -123,6 +126,7 @@ impl Reason {
         Self::Draining,
         Self::NoReturnPath,
         Self::BypassedNow,
+        Self::AsymmetricReturn,
     ];
 
     /// The word.
@@ -164,6 +168,7 @@ impl Reason {
             Self::Draining => "draining",
             Self::NoReturnPath => "no-return-path",
             Self::BypassedNow => "bypassed-now",
+            Self::AsymmetricReturn => "asymmetric-return",
         }
     }
 }

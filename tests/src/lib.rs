@@ -6,6 +6,7 @@
 //! panic that names it, never a test that passes without having run. The daemon is the executable
 //! in `WEIR_BIN`, or `target/release/weir` of this workspace.
 
+mod capture;
 mod client;
 mod connection;
 mod daemon;
@@ -20,6 +21,7 @@ mod ping;
 mod raw;
 mod response;
 mod said;
+mod segment;
 mod server;
 mod slowloris;
 mod traces;
@@ -27,6 +29,7 @@ mod tun;
 mod wait;
 mod world;
 
+pub use capture::{Capture, inject};
 pub use client::{ANSWER, Dial, connect, dial, get};
 pub use connection::{Connection, End};
 pub use daemon::Weir;
@@ -45,6 +48,7 @@ pub use proxy_userspace::lab::{
 pub use raw::{GET, OK, RawOrigin, Stage};
 pub use response::Response;
 pub use said::Said;
+pub use segment::{ACK, CWR, ECE, FIN, RST, SYN, Segment, URG};
 pub use server::Server;
 pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};

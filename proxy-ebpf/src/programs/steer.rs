@@ -22,6 +22,7 @@ use proxy_ebpf::{
 };
 
 use super::{
+    around,
     bare::{NOWHERE, network_header},
     maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
@@ -167,7 +168,10 @@ impl Seen<'_> {
             Found::Cookie => self.steer(Event::CookieSteered),
             Found::Dying if self.goes_direct() => self.around_socket(),
             Found::Dying => self.steer(Event::PacketSteered),
-            Found::Listener | Found::Nothing => count(Event::PacketPassed),
+            Found::Listener | Found::Nothing => {
+                around::look(self.ctx, self.segment, self.reversed);
+                count(Event::PacketPassed);
+            }
         }
     }
 

@@ -199,7 +199,7 @@ pub(super) static KEYS: [Key; 57] = [
         "Whether entries are added. What they would be is found out in any case."),
     key!(bypass.learn.events: number(1..=20), live,
         "So many events of one client and destination within the window: flows that are not\n\
-         HTTP, or connects that fail while others work (1 to 20)."),
+         HTTP, connects that fail while others work, answers that go around us (1 to 20)."),
     key!(bypass.learn.window: duration(SECOND..=DAY), live,
         "How long an event counts (1s to 24h)."),
     key!(bypass.learn.lifetime as "bypass.learn.for": duration(SECOND..=YEAR), live,

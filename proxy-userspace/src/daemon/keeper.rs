@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     Options,
+    astray::Astray,
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
@@ -63,6 +64,8 @@ pub(super) struct Keeper {
     pub(super) listen: Option<ListenLink>,
     pub(super) valves: Valves,
     pub(super) learner: Learner,
+    /// Whose answers go around us.
+    pub(super) astray: Astray,
     /// What sessions have seen, for the learner.
     pub(super) seen: mpsc::Receiver<Event>,
     /// The limit in force.
@@ -255,6 +258,7 @@ impl Keeper {
 
     fn tick(&mut self) {
         self.look_at_valves();
+        self.look_for_strays();
         self.learn();
         self.tend_lists();
         let mut settings = *self.dataplane.settings();

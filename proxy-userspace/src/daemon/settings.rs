@@ -17,7 +17,7 @@ use crate::{
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
     session::{Clients, Flows, Patience, Shared},
-    upstream::{Legs, Names, Pending, Upstream},
+    upstream::{Connects, Legs, Names, Pending, Upstream},
 };
 
 const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
@@ -122,6 +122,7 @@ pub(super) struct Lasting {
     pub(super) valve: watch::Sender<[u64; 2]>,
     pub(super) pressure: Arc<Notify>,
     pub(super) pending: Arc<Pending>,
+    pub(super) connects: Arc<Connects>,
     pub(super) legs: Arc<Legs>,
     pub(super) names: Arc<Names>,
     pub(super) clients: Arc<Clients>,
@@ -176,6 +177,7 @@ impl Lasting {
                 timeout: config.limits.connect_timeout,
                 legs: Arc::clone(&self.legs),
                 pending: Arc::clone(&self.pending),
+                connects: Arc::clone(&self.connects),
             },
             stats: Arc::clone(&self.stats),
             log: self.log.clone(),

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
+    astray::Astray,
     bypass::Lists,
     instance::Claim,
     interfaces::{Interface, Interfaces},
@@ -45,7 +46,7 @@ use crate::{
     observe::{AccessLog, Stats},
     policy::Policy,
     session::{Clients, Flows},
-    upstream::{Legs, Names, Pending},
+    upstream::{Connects, Legs, Names, Pending},
 };
 
 /// Heartbeats written before the first would be stale.
@@ -137,6 +138,7 @@ async fn start_claimed(
             valve: watch::Sender::new([0; 2]),
             pressure: Arc::new(Notify::new()),
             pending: Arc::new(Pending::default()),
+            connects: Arc::new(Connects::default()),
             legs: Arc::new(Legs::new(config.spoof.ports.clone())),
             names: Arc::new(Names::default()),
             clients: Arc::new(Clients::default()),
@@ -146,6 +148,7 @@ async fn start_claimed(
         },
         valves: Valves::new(interfaces.iter().count()),
         learner: Learner::new(learn::terms(&options.config)),
+        astray: Astray::default(),
         seen,
         started: Instant::now(),
         shared: None,

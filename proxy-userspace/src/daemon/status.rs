@@ -6,7 +6,7 @@ use anyhow::Result;
 use proxy_ebpf::{counter::Event, settings::MODE_DRAIN, verdict::Reason};
 use serde_json::{Map, Value, json};
 
-use super::{keeper::Keeper, surroundings::Warning};
+use super::keeper::Keeper;
 
 /// The line that scripts wait for.
 pub(super) fn announce(keeper: &Keeper) {
@@ -77,7 +77,8 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "valve": valves.first().map(|valve| &valve["reason"]),
         "valves": valves,
         "interfaces": interfaces,
-        "warnings": keeper.warnings.iter().map(Warning::text).collect::<Vec<_>>(),
+        "warnings": keeper.warnings.iter().map(|it| it.text().to_owned()).chain(keeper.astray())
+            .collect::<Vec<_>>(),
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },

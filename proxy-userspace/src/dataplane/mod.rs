@@ -1,5 +1,6 @@
 //! The kernel programs and their maps, as the daemon drives them. The only room that names aya.
 
+mod around;
 pub mod attach;
 pub mod bypass;
 pub mod counters;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, SockMap},
+    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, SockMap},
     programs::{SchedClassifier, SkLookup},
 };
 use proxy_ebpf::{
@@ -75,6 +76,7 @@ pub struct Dataplane {
     flows: PerCpuArray<MapData, u64>,
     events: PerCpuArray<MapData, u64>,
     deliveries: PerCpuArray<MapData, u64>,
+    went_around: RingBuf<MapData>,
 }
 
 impl Dataplane {
@@ -126,6 +128,9 @@ impl Dataplane {
             events: take(&mut ebpf, map::EVENTS)?
                 .try_into()
                 .map_err(opening(map::EVENTS))?,
+            went_around: take(&mut ebpf, map::WENT_AROUND)?
+                .try_into()
+                .map_err(opening(map::WENT_AROUND))?,
             ebpf,
         })
     }

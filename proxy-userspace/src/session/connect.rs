@@ -102,6 +102,7 @@ impl Session {
         }
         let kind = match connected {
             Ok(_) => Kind::Connected,
+            Err(ConnectError::WentAround) => Kind::WentAround,
             Err(
                 ConnectError::Refused
                 | ConnectError::Reset
@@ -160,7 +161,9 @@ impl Unconnected {
     /// `None` is a reset.
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
-            Self::Failed(ConnectError::Refused | ConnectError::Reset)
+            Self::Failed(
+                ConnectError::Refused | ConnectError::Reset | ConnectError::WentAround,
+            )
             | Self::ValveOpened
             | Self::BypassedNow => None,
             Self::Failed(ConnectError::Timeout) => Some(504),

@@ -1,5 +1,6 @@
 //! Connections to origins, from the client's own address.
 
+mod connects;
 mod legs;
 mod names;
 mod pending;
@@ -18,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
+pub use connects::Connects;
 pub use legs::{Leg, Legs};
 pub use names::Names;
 pub use pending::Pending;
@@ -48,6 +50,10 @@ pub enum ConnectError {
     /// No answer in time.
     #[error("no answer")]
     Timeout,
+    /// The origin has answered, and the client itself has refused the answer: it came to it by a
+    /// way that does not pass this host.
+    #[error("the answer went to the client by another way")]
+    WentAround,
     /// Every port tried was taken.
     #[error("no free port of {0} towards the origin")]
     NoSourcePort(ClientAddr),
@@ -74,6 +80,7 @@ impl ConnectError {
             Self::Limit(_) => Reason::LocalLimit,
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
+            Self::WentAround => Reason::AsymmetricReturn,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
         }
     }
@@ -92,6 +99,8 @@ pub struct Upstream {
     pub legs: Arc<Legs>,
     /// Connects that wait for an answer.
     pub pending: Arc<Pending>,
+    /// The same by their ends.
+    pub connects: Arc<Connects>,
 }
 
 impl Upstream {
@@ -146,7 +155,13 @@ impl Upstream {
             }
             let socket = self.bound_socket(spoofed, way);
             let connected = match socket {
-                Ok(socket) => connect(socket, origin).await,
+                Ok(socket) => {
+                    let under_way = self.connects.begin(spoofed.0, origin.0);
+                    tokio::select! {
+                        connected = connect(socket, origin) => connected,
+                        () = under_way.went_around() => Err(ConnectError::WentAround),
+                    }
+                }
                 Err(error) => Err(error),
             };
             match connected {
