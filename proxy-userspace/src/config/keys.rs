@@ -98,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 57] = [
+pub(super) static KEYS: [Key; 58] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
@@ -116,6 +116,9 @@ pub(super) static KEYS: [Key; 57] = [
     key!(spoof.dscp: word(), live,
         "The DSCP of the client's packets: \"copy\" puts it on ours to the origin, \"clear\" does\n\
          not. The tos of a [[rule]] comes before it."),
+    key!(spoof.ttl: word(), live,
+        "The time to live (hop limit) of packets to the origin: \"copy\" is the client's less one,\n\
+         as behind any router, \"own\" this host's default."),
     key!(http.via: boolean(), live,
         "Whether messages get a Via of ours. Neither side is told of weir without it."),
     key!(http.forwarded: word(), live,

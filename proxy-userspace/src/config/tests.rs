@@ -37,6 +37,7 @@ heartbeat_stale = "500ms"
 [spoof]
 ports = "20000-20999"
 dscp = "clear"
+ttl = "own"
 [http]
 via = true
 forwarded = "x-forwarded-for"
@@ -114,6 +115,7 @@ fn every_key_is_read_into_its_type() {
         spoof: Spoof {
             ports: 20_000..=20_999,
             dscp: Dscp::Clear,
+            ttl: Ttl::Own,
         },
         http: Http {
             via: true,

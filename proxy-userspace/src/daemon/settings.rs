@@ -171,6 +171,7 @@ impl Lasting {
             reports: Arc::clone(&self.reports),
             declining: Arc::clone(&self.declining),
             dscp: config.spoof.dscp,
+            ttl: config.spoof.ttl,
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),
                 mark: config.host.socket_mark,

@@ -4,7 +4,7 @@ use tokio::{net::TcpStream, sync::watch, task::JoinHandle};
 
 use super::{
     Session,
-    leg::{Leg, Origin},
+    leg::{Leg, Origin, is_reset},
 };
 use crate::{
     addr::{OriginAddr, SpoofedAddr},
@@ -69,6 +69,7 @@ impl Session {
             connected = connected => connected,
             () = opened => return Err(Unconnected::ValveOpened),
             () = self.live.bypassed_now() => return Err(Unconnected::BypassedNow),
+            () = is_reset(&self.client.stream) => return Err(Unconnected::ClientGone),
         };
         self.connected(way, connected)
     }
@@ -146,6 +147,8 @@ pub(super) enum Unconnected {
     ValveOpened,
     /// A bypass has ended the client's connection.
     BypassedNow,
+    /// The client has reset its connection meanwhile: nobody is left to connect for.
+    ClientGone,
 }
 
 impl Unconnected {
@@ -154,6 +157,7 @@ impl Unconnected {
             Self::Failed(error) => error.reason(),
             Self::ValveOpened => Reason::NoReturnPath,
             Self::BypassedNow => Reason::BypassedNow,
+            Self::ClientGone => Reason::ClientClosed,
         }
     }
 
@@ -165,7 +169,8 @@ impl Unconnected {
                 ConnectError::Refused | ConnectError::Reset | ConnectError::WentAround,
             )
             | Self::ValveOpened
-            | Self::BypassedNow => None,
+            | Self::BypassedNow
+            | Self::ClientGone => None,
             Self::Failed(ConnectError::Timeout) => Some(504),
             Self::Failed(ConnectError::Limit(_) | ConnectError::NoSourcePort(_)) => Some(503),
             Self::Failed(_) => Some(502),

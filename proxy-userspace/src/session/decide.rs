@@ -169,6 +169,7 @@ impl Session {
             source,
             mark: rule.mark.unwrap_or(0),
             tos: rule.tos.or(self.tos),
+            ttl: self.ttl,
         }
     }
 
@@ -176,6 +177,7 @@ impl Session {
     fn usual_way(&self) -> Way {
         Way {
             tos: self.tos,
+            ttl: self.ttl,
             ..Way::default()
         }
     }

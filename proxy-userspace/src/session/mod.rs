@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     addr::{ClientAddr, OriginAddr},
-    config::{Dscp, Unknown},
+    config::{Dscp, Ttl, Unknown},
     http::{self, Refusal},
     learn::Kind,
     listener::Accepted,
@@ -64,6 +64,10 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         Dscp::Copy => accepted.tos(),
         Dscp::Clear => None,
     };
+    let ttl = match shared.ttl {
+        Ttl::Copy => accepted.ttl_behind(),
+        Ttl::Own => None,
+    };
     let session = Session {
         client: Leg::new(accepted.stream, &meter),
         live: shared.flows.enter(accepted.client, accepted.origin),
@@ -73,6 +77,7 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         connecting: None,
         fate: Fate::Open,
         tos,
+        ttl,
         quiet_way: Way::default(),
         client_done: false,
         meter,
@@ -94,6 +99,8 @@ struct Session {
     fate: Fate,
     /// What the client's packets carry, to be put on ours.
     tos: Option<u8>,
+    /// The time to live of ours.
+    ttl: Option<u8>,
     /// How its origin is connected as long as its client has not asked for anything.
     quiet_way: Way,
     /// The client has half-closed: no request comes after those that are in the buffer.

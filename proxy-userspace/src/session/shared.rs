@@ -45,6 +45,8 @@ pub struct Shared {
     pub policy: Arc<Policy>,
     /// What becomes of the client's DSCP.
     pub dscp: config::Dscp,
+    /// What becomes of its time to live.
+    pub ttl: config::Ttl,
     /// The way to origins.
     pub upstream: Upstream,
     /// The resolver, for `http.host_dns`.

@@ -222,6 +222,14 @@ impl Upstream {
             };
             set.map_err(failed("set the type of service"))?;
         }
+        if let Some(ttl) = way.ttl {
+            let set = if ipv4 {
+                socket.set_ttl_v4(ttl.into())
+            } else {
+                socket.set_unicast_hops_v6(ttl.into())
+            };
+            set.map_err(failed("set the time to live"))?;
+        }
         Ok(socket)
     }
 }

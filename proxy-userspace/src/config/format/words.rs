@@ -3,7 +3,9 @@
 use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
-use crate::config::settings::{Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Unknown};
+use crate::config::settings::{
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Ttl, Unknown,
+};
 
 /// A setting that is one of a few words.
 pub(in crate::config) trait Word: Copy + PartialEq + 'static {
@@ -47,6 +49,10 @@ impl Word for LogQuery {
 
 impl Word for Dscp {
     const WORDS: &'static [(&'static str, Self)] = &[("copy", Self::Copy), ("clear", Self::Clear)];
+}
+
+impl Word for Ttl {
+    const WORDS: &'static [(&'static str, Self)] = &[("copy", Self::Copy), ("own", Self::Own)];
 }
 
 impl Word for Damaged {
