@@ -22,6 +22,15 @@ pub const PROGRAM_STEER_L3: &str = "weir_steer_l3";
 /// `sk_lookup` program: gives flows from our LANs to a worker's listener.
 pub const PROGRAM_LISTEN: &str = "weir_listen";
 
+/// TC egress program of WANs: records how the SYNs of our connections to origins are translated
+/// (NAT), so that their answers are recognised.
+pub const PROGRAM_RECORD: &str = "weir_record";
+
+/// TC program that is attached nowhere: forgets the translations whose connection has no socket
+/// any more, and returns how many are left. The first octet of its input says whether those in
+/// TIME_WAIT go as well.
+pub const PROGRAM_SWEEP: &str = "weir_sweep";
+
 /// TC program that is attached nowhere: run on a [`Query`](crate::bypass::Query) in place of a
 /// packet, it returns the number of the record that decides, or 0.
 pub const PROGRAM_MATCH: &str = "weir_match";
@@ -53,6 +62,11 @@ pub mod map {
     /// looks a socket up, so that [`PROGRAM_LISTEN`](super::PROGRAM_LISTEN) does not take that
     /// for a delivery.
     pub const LOOKING: &str = "LOOKING";
+    /// HASH of [`Flow`](crate::key::Flow), both in the direction of the origin's answers: as they
+    /// come in → as they are without the translation. Its capacity is the daemon's choice.
+    pub const TRANSLATIONS: &str = "TRANSLATIONS";
+    /// ARRAY of one `u32`: not 0 from the first translation on.
+    pub const TRANSLATING: &str = "TRANSLATING";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.

@@ -20,11 +20,13 @@ pub enum Event {
     Malformed = 5,
     /// Handshakes completed by a SYN cookie, marked.
     CookieSteered = 6,
+    /// Translations of connections of ours that could not be recorded: their answers pass us by.
+    TranslationLost = 7,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 8;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -35,6 +37,7 @@ impl Event {
         Self::LaterFragment,
         Self::Malformed,
         Self::CookieSteered,
+        Self::TranslationLost,
     ];
 
     /// The word in `weir status --json`.
@@ -48,6 +51,7 @@ impl Event {
             Self::LaterFragment => "not-first-fragment",
             Self::Malformed => "malformed",
             Self::CookieSteered => "cookie-steered",
+            Self::TranslationLost => "translation-lost",
         }
     }
 }

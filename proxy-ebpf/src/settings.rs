@@ -33,6 +33,10 @@ pub struct Settings {
     pub probe: u32,
     /// Not 0: at the connection limit, new flows go direct.
     pub overload: u32,
+    /// Bit of `SO_MARK` of our sockets, host order.
+    pub socket_mark: u32,
+    /// 0.
+    pub reserved: u32,
     /// IPv4, IPv6: not 0 while origins do not answer our connections (`no-return-path`).
     pub valve: [u32; 2],
     /// How old a worker's heartbeat may be, in nanoseconds.
@@ -53,6 +57,8 @@ impl Settings {
         workers: 1,
         probe: 0,
         overload: 0,
+        socket_mark: 0,
+        reserved: 0,
         valve: [0; 2],
         heartbeat_stale_ns: 0,
         ports: [0; MAX_PORTS],
@@ -105,7 +111,7 @@ pub struct Interface {
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 6 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
+    assert!(size_of::<Settings>() == 8 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
     assert!(size_of::<Interface>() == 16);
 };
 

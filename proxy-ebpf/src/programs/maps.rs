@@ -37,6 +37,17 @@ pub(super) static DIRECT_FLOWS: LruHashMap<Flow, u32> =
 #[map]
 pub(super) static LOOKING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
 
+/// Capacity of [`TRANSLATIONS`] in the object; the daemon sets its own.
+const TRANSLATIONS_LEN: u32 = 1 << 16;
+/// `BPF_F_NO_PREALLOC`: most routers' need none.
+const NO_PREALLOC: u32 = 1;
+
+#[map]
+pub(super) static TRANSLATIONS: HashMap<Flow, Flow> =
+    HashMap::with_max_entries(TRANSLATIONS_LEN, NO_PREALLOC);
+#[map]
+pub(super) static TRANSLATING: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Working memory of `weir_steer`: its stack has 512 bytes.
 #[repr(C)]
 pub(super) struct Scratch {

@@ -7,5 +7,8 @@ mod bypass;
 mod facts;
 mod listen;
 mod maps;
+mod record;
 mod socket;
 mod steer;
+mod sweep;
+mod translation;

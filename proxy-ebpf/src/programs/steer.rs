@@ -25,6 +25,7 @@ use super::{
     bare::{NOWHERE, network_header},
     maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
+    translation,
 };
 
 /// `PACKET_HOST` of `skb->pkt_type`: addressed to us at the link layer.
@@ -167,6 +168,9 @@ impl Seen<'_> {
             Found::Cookie => self.steer(Event::CookieSteered),
             Found::Dying if self.goes_direct() => self.around_socket(),
             Found::Dying => self.steer(Event::PacketSteered),
+            Found::Listener | Found::Nothing if translation::has_socket(self.ctx, flow) => {
+                self.steer(Event::PacketSteered);
+            }
             Found::Listener | Found::Nothing => count(Event::PacketPassed),
         }
     }
@@ -175,7 +179,10 @@ impl Seen<'_> {
     /// unreachable): the host that it is addressed to is the one that we speak for.
     #[inline(always)]
     fn icmp_error(&self) {
-        if socket::find(self.ctx, self.reversed).is_connection() && !self.goes_direct() {
+        let answer = self.reversed;
+        if (socket::find(self.ctx, answer).is_connection() && !self.goes_direct())
+            || translation::has_socket(self.ctx, answer)
+        {
             self.steer(Event::IcmpSteered);
         }
     }

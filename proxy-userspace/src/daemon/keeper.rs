@@ -23,6 +23,7 @@ use super::{
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
+    translations::Translations,
     valves::Valves,
     worker::Worker,
 };
@@ -62,6 +63,7 @@ pub(super) struct Keeper {
     pub(super) shared: Option<watch::Sender<Arc<Shared>>>,
     pub(super) listen: Option<ListenLink>,
     pub(super) valves: Valves,
+    pub(super) translations: Translations,
     pub(super) learner: Learner,
     /// What sessions have seen, for the learner.
     pub(super) seen: mpsc::Receiver<Event>,
@@ -257,6 +259,7 @@ impl Keeper {
         self.look_at_valves();
         self.learn();
         self.tend_lists();
+        self.tend_translations();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
         settings.valve = self.valves.of_origins();
@@ -273,11 +276,13 @@ impl Keeper {
         let limit = self.connections as u64;
         let memory = self.lasting.stats.memory();
         let memory_limit = self.options.config.limits.memory as u64;
-        let overloaded = if already {
-            active > limit * 3 / 4 || memory > memory_limit / 4 * 3
-        } else {
-            active >= settings::pressure(self.connections) || memory > memory_limit / 8 * 7
-        };
+        let translations = self.translations.count();
+        let overloaded = self.translations.full(already)
+            || if already {
+                active > limit * 3 / 4 || memory > memory_limit / 4 * 3
+            } else {
+                active >= settings::pressure(self.connections) || memory > memory_limit / 8 * 7
+            };
         let quiet = self
             .overload_told
             .is_some_and(|then| then.elapsed() < OVERLOAD_QUIET);
@@ -287,6 +292,7 @@ impl Keeper {
                 limit,
                 memory,
                 memory_limit,
+                translations,
                 "overloaded: new flows go direct"
             );
             self.overload_told = Some(Instant::now());

@@ -12,6 +12,7 @@ mod start;
 mod status;
 mod stop;
 mod surroundings;
+mod translations;
 mod undo;
 mod valve;
 mod valves;

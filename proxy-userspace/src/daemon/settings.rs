@@ -41,6 +41,7 @@ pub(super) fn kernel(config: &Config, families: &[u8], workers: u32) -> Settings
     let stale = config.intercept.heartbeat_stale.as_nanos();
     Settings {
         steer_mark: config.host.steer_mark,
+        socket_mark: config.host.socket_mark,
         mode: MODE_ENFORCE,
         workers,
         probe: config.valve.probe,

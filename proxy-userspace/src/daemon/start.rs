@@ -24,7 +24,9 @@ use super::{
     keeper::{Inputs, Keeper, Running, Signals},
     learn, preflight,
     settings::{self, DECLINING, Lasting},
-    surroundings, undo,
+    surroundings,
+    translations::{self, Translations},
+    undo,
     valves::Valves,
     worker::{Assignment, Worker},
 };
@@ -112,7 +114,9 @@ async fn start_claimed(
     let policy = Policy::compile(&config.rules).map_err(|error| Fault::Usage(error.to_string()))?;
     let log = AccessLog::open(&settings::sink(config), settings::style(config))?;
     let workers = settings::workers(config);
-    let mut dataplane = Dataplane::load()?;
+    let connections = preflight::connection_limit(config.limits.connections);
+    let room = translations::capacity(connections);
+    let mut dataplane = Dataplane::load(room)?;
     lists.load(&mut dataplane)?;
     let listeners = open_listeners(&mut dataplane, config, &families, workers)?;
 
@@ -125,7 +129,6 @@ async fn start_claimed(
         table: plan.table,
     };
     journal.write(claim.run_dir())?;
-    let connections = preflight::connection_limit(config.limits.connections);
     let cut = CancellationToken::new();
     let (reports, seen) = Reports::new();
     let mut keeper = Keeper {
@@ -145,6 +148,7 @@ async fn start_claimed(
             declining: Arc::new(Semaphore::new(DECLINING)),
         },
         valves: Valves::new(interfaces.iter().count()),
+        translations: Translations::new(room),
         learner: Learner::new(learn::terms(&options.config)),
         seen,
         started: Instant::now(),

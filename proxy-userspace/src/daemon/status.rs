@@ -81,6 +81,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },
+        "translations": keeper.translations.count(),
         "requests": stats.requests,
         "bytes_in": stats.bytes_in,
         "bytes_out": stats.bytes_out,

@@ -7,14 +7,17 @@ use std::{
 
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
 use proxy_ebpf::{
-    abi::{PROGRAM_STEER, PROGRAM_STEER_L3, map},
+    abi::{PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
     framing::Framing,
-    settings::Interface,
+    settings::{Interface, ROLE_WAN},
 };
 use thiserror::Error;
 
 use super::{Dataplane, DataplaneError, chain, listen_program, writing};
-use crate::sys;
+use crate::sys::bpf::{self, Hook};
+
+/// The programs that we attach to interfaces.
+const OURS: [&str; 3] = [PROGRAM_STEER, PROGRAM_STEER_L3, PROGRAM_RECORD];
 
 /// Why a program cannot be attached or detached.
 #[derive(Debug, Error)]
@@ -30,7 +33,8 @@ pub struct AttachError {
 pub struct ListenLink(SkLookupLinkId);
 
 impl Dataplane {
-    /// Gives the interface its role and attaches the TC program for its framing to its ingress.
+    /// Gives the interface its role and attaches the TC program for its framing to its ingress, and
+    /// to a WAN's egress the one that records translations.
     ///
     /// # Errors
     ///
@@ -44,8 +48,22 @@ impl Dataplane {
         slot: u32,
     ) -> Result<(), DataplaneError> {
         self.set_role(index, role, slot, [0; 2])?;
-        let program = self.steer_fd(framing)?;
-        sys::bpf::attach_tcx_ingress(program.as_fd(), index).map_err(|error| {
+        self.attach_to(name, index, framing.program(), Hook::Ingress)?;
+        if role & ROLE_WAN != 0 {
+            self.attach_to(name, index, PROGRAM_RECORD, Hook::Egress)?;
+        }
+        Ok(())
+    }
+
+    fn attach_to(
+        &mut self,
+        name: &str,
+        index: u32,
+        program: &'static str,
+        hook: Hook,
+    ) -> Result<(), DataplaneError> {
+        let program = self.program_fd(program)?;
+        bpf::attach_tcx(program.as_fd(), index, hook).map_err(|error| {
             let remedy = match error.raw_os_error() {
                 Some(libc::EINVAL) => " (TCX needs Linux 6.6 or later)",
                 Some(libc::EPERM) => " (CAP_BPF and CAP_NET_ADMIN are needed)",
@@ -115,14 +133,18 @@ impl Dataplane {
     }
 }
 
-/// Programs of ours on the interface's TCX ingress, ours or an earlier daemon's.
+/// Programs of ours on the interface, ours or an earlier daemon's.
 ///
 /// # Errors
 ///
 /// If the interface cannot be asked; that it does not exist is no error.
-pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
+pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError> {
     let asking = |error: &ProgramError| failed("query", interface, &io_error(error), "");
-    let programs = match SchedClassifier::query_tcx(interface, TcAttachType::Ingress) {
+    let attach_type = match hook {
+        Hook::Ingress => TcAttachType::Ingress,
+        Hook::Egress => TcAttachType::Egress,
+    };
+    let programs = match SchedClassifier::query_tcx(interface, attach_type) {
         Ok((_, programs)) => programs,
         Err(error) => {
             return match io_error(&error).raw_os_error() {
@@ -133,10 +155,10 @@ pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
     };
     let mut ours = Vec::new();
     for program in programs {
-        if matches!(
-            program.name_as_str(),
-            Some(PROGRAM_STEER | PROGRAM_STEER_L3)
-        ) {
+        if program
+            .name_as_str()
+            .is_some_and(|name| OURS.contains(&name))
+        {
             let fd = program.fd().map_err(|error| asking(&error))?;
             ours.push(
                 fd.as_fd()
@@ -154,12 +176,16 @@ pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
 ///
 /// If the kernel refuses.
 pub fn detach_all(interface: &str, index: u32) -> Result<(), AttachError> {
-    for program in attached(interface)? {
-        match sys::bpf::detach_tcx_ingress(program.as_fd(), index) {
-            Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
-                return Err(failed("detach", interface, &error, ""));
+    for hook in Hook::BOTH {
+        for program in attached(interface, hook)? {
+            match bpf::detach_tcx(program.as_fd(), index, hook) {
+                Err(error)
+                    if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
+                {
+                    return Err(failed("detach", interface, &error, ""));
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
     Ok(())

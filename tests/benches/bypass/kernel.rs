@@ -57,7 +57,7 @@ impl Kernel {
             route.expect("a default route");
         }
         let before = [descriptors::programs(), descriptors::maps()];
-        let mut dataplane = Dataplane::load().expect("the programs");
+        let mut dataplane = Dataplane::load(1).expect("the programs");
         let program = loaded_programs()
             .flatten()
             .find(|program| {
