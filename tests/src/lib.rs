@@ -24,6 +24,7 @@ mod response;
 mod said;
 mod server;
 mod slowloris;
+mod tagger;
 mod traces;
 mod tun;
 mod wait;

@@ -142,3 +142,81 @@ impl Interface {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proxy_ebpf::framing::Framing;
+
+    use super::*;
+
+    fn link(index: u32, name: &str, bridge: Option<Bridge>) -> Link {
+        Link {
+            name: name.to_owned(),
+            index,
+            framing: Some(Framing::Ethernet),
+            kind: "ether".to_owned(),
+            vrf: None,
+            bridge,
+            mac: [2, 0, 0, 0, 0, 9],
+        }
+    }
+
+    fn network(filters_vlans: bool) -> Vec<Link> {
+        vec![
+            link(9, "br0", Some(Bridge::Device { filters_vlans })),
+            link(1, "p1", Some(Bridge::Port(9))),
+            link(2, "p2", Some(Bridge::Port(9))),
+            link(3, "eth0", None),
+        ]
+    }
+
+    fn resolved(lan: &str, wan: &str, links: &[Link]) -> Result<Interfaces, String> {
+        let mut config = Config::default();
+        config.intercept.lan = vec![lan.to_owned()];
+        config.intercept.wan = vec![wan.to_owned()];
+        resolve(&config, links).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn ports_bring_their_bridge() {
+        let interfaces = resolved("p1", "p2", &network(false)).unwrap();
+        assert_eq!(interfaces.names(), ["p1", "p2", "br0"]);
+        for interface in interfaces.iter() {
+            let bridge = interface.place.unwrap().bridge.unwrap();
+            assert_eq!((bridge.index, bridge.mac[5]), (9, 9));
+        }
+        // The bridge itself is an interface like others.
+        let interfaces = resolved("br0", "eth0", &network(true)).unwrap();
+        assert_eq!(interfaces.names(), ["br0", "eth0"]);
+        assert!(
+            interfaces
+                .iter()
+                .all(|it| it.place.unwrap().bridge.is_none())
+        );
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        let why = |lan, wan, filters| resolved(lan, wan, &network(filters)).err().unwrap();
+        assert!(why("p1", "p2", true).contains("br0 filters VLANs"));
+        assert!(why("p1", "eth0", false).contains("eth0 is a port of none"));
+        assert!(why("p1", "eth7", false).contains("eth7"));
+        assert!(why("eth0", "eth7", false).contains("no interface eth7 here"));
+    }
+
+    #[test]
+    fn a_port_that_left_and_one_that_became_a_port() {
+        let mut links = network(false);
+        let bridged = resolved("p1", "p2", &links).unwrap();
+        let routed = resolved("eth0", "br0", &links).unwrap();
+        links[1].bridge = None;
+        links[3].bridge = Some(Bridge::Port(9));
+        let find = |interfaces: &Interfaces| interfaces.iter().next().unwrap().find(&links);
+        assert!(
+            find(&bridged)
+                .unwrap_err()
+                .contains("no port of bridge br0 any more")
+        );
+        assert!(find(&routed).unwrap_err().contains("restart weir"));
+    }
+}
