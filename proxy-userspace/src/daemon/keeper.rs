@@ -20,7 +20,7 @@ use super::{
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
-    learn,
+    learn, roles,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -233,6 +233,7 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
+        roles::check_sources(&new, &self.interfaces)?;
         let policy = Policy::compile(&new.rules)?;
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);

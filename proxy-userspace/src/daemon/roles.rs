@@ -4,7 +4,7 @@ use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_WAN};
 
 use super::interfaces::{Interface, Interfaces};
 use crate::{
-    config::Config,
+    config::{Config, Source, SpoofSource},
     dataplane::attach::{self, Place},
     fault::Fault,
     netconf::links::{Bridge, Link},
@@ -91,6 +91,33 @@ fn common_bridge<'a>(
         ))),
         other => Ok(other.map(|link| link.name.as_str())),
     }
+}
+
+/// Refuses what would need an address of the bridge's own, or of somebody else, on a bridge.
+///
+/// # Errors
+///
+/// If the configuration asks for it.
+pub(super) fn check_sources(config: &Config, interfaces: &Interfaces) -> Result<(), Fault> {
+    let Some(bridge) = interfaces.bridge() else {
+        return Ok(());
+    };
+    let what = if config.spoof.source == SpoofSource::Proxy {
+        "spoof.source = \"proxy\"".to_owned()
+    } else if let Some(rule) = config
+        .rules
+        .iter()
+        .find(|rule| rule.source != Source::Client)
+    {
+        format!("the source of rule {:?}", rule.name)
+    } else {
+        return Ok(());
+    };
+    Err(Fault::HostCannot(format!(
+        "{what} does not go on a bridge: frames across {} are the client's, and so are their \
+         addresses",
+        bridge.name
+    )))
 }
 
 /// Why an interface has no place: it does not exist.

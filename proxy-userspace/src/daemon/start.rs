@@ -87,6 +87,7 @@ async fn start_claimed(
     let handle = netconf::connect()?;
     let links = links::list(&handle).await?;
     let interfaces = roles::resolve(config, &links)?;
+    roles::check_sources(config, &interfaces)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
     // where its journal is lost.
     for interface in interfaces.iter() {
