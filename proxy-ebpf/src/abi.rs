@@ -67,6 +67,9 @@ pub mod map {
     pub const TRANSLATIONS: &str = "TRANSLATIONS";
     /// ARRAY of one `u32`: not 0 from the first translation on.
     pub const TRANSLATING: &str = "TRANSLATING";
+    /// LRU HASH of [`Datagram`](crate::fragment::Datagram) → [`Trace`](crate::fragment::Trace):
+    /// what was done with the fragments of TCP that came last.
+    pub const FRAGMENTS: &str = "FRAGMENTS";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.
@@ -82,6 +85,8 @@ pub const BYPASS_FLAGS: u32 = 1 << 10 | 1 << 12;
 pub const MAX_BYPASS: u32 = 1 << 20;
 /// Most flows remembered as direct beside a dying socket of ours; the oldest goes first.
 pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
+/// Most datagrams of which fragments are remembered; the oldest goes first.
+pub const MAX_FRAGMENTS: u32 = 1 << 14;
 /// Most watched ports.
 pub const MAX_PORTS: usize = 8;
 /// Most ports that are watched, or were when a connection may have begun.

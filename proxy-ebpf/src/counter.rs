@@ -14,7 +14,8 @@ pub enum Event {
     PacketAroundSocket = 2,
     /// ICMP errors about a flow of ours, marked.
     IcmpSteered = 3,
-    /// Later fragments (`not-first-fragment`): no ports, untouched.
+    /// Fragments of TCP without ports that are of no datagram of ours, as far as is known:
+    /// untouched.
     LaterFragment = 4,
     /// Frames that end before their headers do, untouched.
     Malformed = 5,
@@ -22,11 +23,18 @@ pub enum Event {
     CookieSteered = 6,
     /// Translations of connections of ours that could not be recorded: their answers pass us by.
     TranslationLost = 7,
+    /// Fragments without ports of datagrams of ours, marked.
+    FragmentSteered = 8,
+    /// Datagrams of ours whose first fragment came behind others, which had passed untouched by
+    /// then. Something has to put them together before routing, or they are lost.
+    FragmentOvertaken = 9,
+    /// First fragments that end before what a verdict needs: untouched.
+    TinyFragment = 10,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 11;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -38,6 +46,9 @@ impl Event {
         Self::Malformed,
         Self::CookieSteered,
         Self::TranslationLost,
+        Self::FragmentSteered,
+        Self::FragmentOvertaken,
+        Self::TinyFragment,
     ];
 
     /// The word in `weir status --json`.
@@ -52,6 +63,9 @@ impl Event {
             Self::Malformed => "malformed",
             Self::CookieSteered => "cookie-steered",
             Self::TranslationLost => "translation-lost",
+            Self::FragmentSteered => "fragment-steered",
+            Self::FragmentOvertaken => "fragment-overtaken",
+            Self::TinyFragment => "tiny-fragment",
         }
     }
 }

@@ -5,6 +5,7 @@ mod bare;
 mod bench;
 mod bypass;
 mod facts;
+mod fragment;
 mod listen;
 mod maps;
 mod record;

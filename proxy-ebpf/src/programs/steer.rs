@@ -23,6 +23,7 @@ use proxy_ebpf::{
 
 use super::{
     bare::{NOWHERE, network_header},
+    fragment,
     maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
     translation,
@@ -72,27 +73,30 @@ fn steer(ctx: &TcContext, network: u32) {
     let kind = packet::parse(&Skb(ctx), ethertype, network, segment);
     match kind {
         Kind::Tcp | Kind::IcmpError => {}
-        Kind::LaterFragment => return count(Event::LaterFragment),
+        Kind::LaterFragment => return fragment::later(ctx, settings, segment),
+        Kind::TinyFragment => return count(Event::TinyFragment),
         Kind::Malformed => return count(Event::Malformed),
         Kind::Other => return,
     }
-    if !settings.follows(segment.flow.dport) && !settings.follows(segment.flow.sport) {
-        return;
+    if settings.follows(segment.flow.dport) || settings.follows(segment.flow.sport) {
+        *reversed = segment.flow.reversed();
+        let packet = Seen {
+            ctx,
+            settings,
+            network,
+            segment,
+            reversed,
+        };
+        if kind == Kind::IcmpError {
+            packet.icmp_error();
+        } else if !segment.opens() {
+            packet.following();
+        } else if settings.watches(segment.flow.dport) {
+            packet.opening();
+        }
     }
-    *reversed = segment.flow.reversed();
-    let packet = Seen {
-        ctx,
-        settings,
-        network,
-        segment,
-        reversed,
-    };
-    if kind == Kind::IcmpError {
-        packet.icmp_error();
-    } else if !segment.opens() {
-        packet.following();
-    } else if settings.watches(segment.flow.dport) {
-        packet.opening();
+    if kind == Kind::Tcp && segment.is_fragment() {
+        fragment::first(ctx, settings, segment);
     }
 }
 
