@@ -23,18 +23,22 @@ pub enum Event {
     CookieSteered = 6,
     /// Translations of connections of ours that could not be recorded: their answers pass us by.
     TranslationLost = 7,
+    /// Frames on a bridge with more than one VLAN tag, untouched.
+    DoubleTagged = 8,
+    /// Frames of ours to a client or an origin across a bridge of which nothing is known, dropped.
+    NoPath = 9,
     /// Fragments without ports of datagrams of ours, marked.
-    FragmentSteered = 8,
+    FragmentSteered = 10,
     /// Datagrams of ours whose first fragment came behind others, which had passed untouched by
     /// then. Something has to put them together before routing, or they are lost.
-    FragmentOvertaken = 9,
+    FragmentOvertaken = 11,
     /// First fragments that end before what a verdict needs: untouched.
-    TinyFragment = 10,
+    TinyFragment = 12,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 13;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -46,6 +50,8 @@ impl Event {
         Self::Malformed,
         Self::CookieSteered,
         Self::TranslationLost,
+        Self::DoubleTagged,
+        Self::NoPath,
         Self::FragmentSteered,
         Self::FragmentOvertaken,
         Self::TinyFragment,
@@ -63,6 +69,8 @@ impl Event {
             Self::Malformed => "malformed",
             Self::CookieSteered => "cookie-steered",
             Self::TranslationLost => "translation-lost",
+            Self::DoubleTagged => "double-tagged",
+            Self::NoPath => "no-path",
             Self::FragmentSteered => "fragment-steered",
             Self::FragmentOvertaken => "fragment-overtaken",
             Self::TinyFragment => "tiny-fragment",

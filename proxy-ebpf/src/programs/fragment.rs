@@ -2,8 +2,8 @@
 //!
 //! Nothing here runs for packets that are whole.
 
-use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
-use proxy_ebpf::{counter::Event, fragment::Trace, packet::Segment, settings::Settings};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use proxy_ebpf::{counter::Event, fragment::Trace, packet::Segment};
 
 use super::maps::{FRAGMENTS, count};
 
@@ -12,8 +12,7 @@ use super::maps::{FRAGMENTS, count};
 /// Also of flows that are none of ours: the same identification may have been that of a datagram of
 /// ours a moment ago.
 #[inline(never)]
-pub(super) fn first(ctx: &TcContext, settings: &Settings, segment: &Segment) {
-    let steered = mark(ctx) & settings.steer_mark != 0;
+pub(super) fn first(segment: &Segment, steered: bool) {
     let datagram = segment.datagram();
     let now = unsafe { bpf_ktime_get_ns() };
     if steered
@@ -26,26 +25,20 @@ pub(super) fn first(ctx: &TcContext, settings: &Settings, segment: &Segment) {
     let _ = FRAGMENTS.insert(&datagram, Trace::new(now, steered), 0);
 }
 
-/// Marks a fragment without ports if it is of a datagram of ours.
+/// Whether a fragment without ports is of a datagram that was steered; counts it.
 #[inline(never)]
-pub(super) fn later(ctx: &TcContext, settings: &Settings, segment: &Segment) {
+pub(super) fn is_steered(segment: &Segment) -> bool {
     let datagram = segment.datagram();
     let now = unsafe { bpf_ktime_get_ns() };
     let known = unsafe { FRAGMENTS.get(&datagram) }.filter(|before| before.is_fresh(now));
-    match known {
-        Some(before) if before.steered() => {
-            count(Event::FragmentSteered);
-            ctx.set_mark(mark(ctx) | settings.steer_mark);
-        }
-        Some(_) => count(Event::LaterFragment),
-        None => {
-            count(Event::LaterFragment);
+    let steered = known.is_some_and(|before| before.steered());
+    if steered {
+        count(Event::FragmentSteered);
+    } else {
+        count(Event::LaterFragment);
+        if known.is_none() {
             let _ = FRAGMENTS.insert(&datagram, Trace::new(now, false), 0);
         }
     }
-}
-
-#[inline(always)]
-fn mark(ctx: &TcContext) -> u32 {
-    unsafe { (*ctx.skb.skb).mark }
+    steered
 }

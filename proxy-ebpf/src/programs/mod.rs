@@ -3,9 +3,11 @@
 mod bare;
 #[cfg(feature = "bench")]
 mod bench;
+mod bridge;
 mod bypass;
 mod facts;
 mod fragment;
+mod leave;
 mod listen;
 mod maps;
 mod record;

@@ -16,10 +16,11 @@ use tokio::{
 
 use super::{
     Options,
+    bridge::Crossing,
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
-    learn,
+    learn, roles,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -52,6 +53,7 @@ pub(super) struct Keeper {
     pub(super) lists: Lists,
     pub(super) handle: Handle,
     pub(super) interfaces: Interfaces,
+    pub(super) crossing: Crossing,
     /// What `weir status` warns of.
     pub(super) warnings: BTreeSet<Warning>,
     pub(super) plan: Plan,
@@ -86,6 +88,7 @@ pub(super) struct Running {
 pub(super) struct Inputs {
     calls: mpsc::Receiver<Call>,
     changed: Arc<Notify>,
+    stations: Arc<Notify>,
     ticks: Interval,
     signals: Signals,
     _server: Server,
@@ -115,6 +118,7 @@ impl Inputs {
     pub(super) fn new(
         calls: mpsc::Receiver<Call>,
         changed: Arc<Notify>,
+        stations: Arc<Notify>,
         server: Server,
         signals: Signals,
     ) -> Self {
@@ -123,6 +127,7 @@ impl Inputs {
         Self {
             calls,
             changed,
+            stations,
             ticks,
             signals,
             _server: server,
@@ -175,6 +180,8 @@ impl Keeper {
                 sleep(SETTLE).await;
                 self.network_changed().await;
             }
+            // The first connection to a station comes right behind its first frame.
+            () = inputs.stations.notified() => self.look_at_stations().await,
             () = self.lasting.pressure.notified() => self.tick(),
             _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => {
@@ -226,6 +233,7 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
+        roles::check_sources(&new, &self.interfaces)?;
         let policy = Policy::compile(&new.rules)?;
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);
