@@ -19,8 +19,24 @@ pub const PROGRAM_STEER: &str = "weir_steer";
 /// The same for links without one; which of the two says [`Framing`](crate::framing::Framing).
 pub const PROGRAM_STEER_L3: &str = "weir_steer_l3";
 
+/// The same for ports of a bridge.
+pub const PROGRAM_BRIDGE: &str = "weir_bridge";
+
+/// TC egress program of a bridge: gives our frames the addresses and the tag that those of the
+/// client and of its next hop would have.
+pub const PROGRAM_LEAVE: &str = "weir_leave";
+
 /// `sk_lookup` program: gives flows from our LANs to a worker's listener.
 pub const PROGRAM_LISTEN: &str = "weir_listen";
+
+/// TC egress program of WANs: records how the SYNs of our connections to origins are translated
+/// (NAT), so that their answers are recognised.
+pub const PROGRAM_RECORD: &str = "weir_record";
+
+/// TC program that is attached nowhere: forgets the translations whose connection has no socket
+/// any more, and returns how many are left. The first octet of its input says whether those in
+/// TIME_WAIT go as well.
+pub const PROGRAM_SWEEP: &str = "weir_sweep";
 
 /// TC program that is attached nowhere: run on a [`Query`](crate::bypass::Query) in place of a
 /// packet, it returns the number of the record that decides, or 0.
@@ -53,6 +69,18 @@ pub mod map {
     /// looks a socket up, so that [`PROGRAM_LISTEN`](super::PROGRAM_LISTEN) does not take that
     /// for a delivery.
     pub const LOOKING: &str = "LOOKING";
+    /// HASH of [`Flow`](crate::key::Flow), both in the direction of the origin's answers: as they
+    /// come in → as they are without the translation. Its capacity is the daemon's choice.
+    pub const TRANSLATIONS: &str = "TRANSLATIONS";
+    /// ARRAY of one `u32`: not 0 from the first translation on.
+    pub const TRANSLATING: &str = "TRANSLATING";
+    /// LRU HASH of [`Pair`](crate::bridge::Pair) → [`Path`](crate::bridge::Path).
+    pub const PATHS: &str = "PATHS";
+    /// HASH of a MAC address → 1: stations behind ports of the bridge that are WANs.
+    pub const STATIONS: &str = "STATIONS";
+    /// LRU HASH of [`Datagram`](crate::fragment::Datagram) → [`Trace`](crate::fragment::Trace):
+    /// what was done with the fragments of TCP that came last.
+    pub const FRAGMENTS: &str = "FRAGMENTS";
     /// Ring buffer of [`Flow`](crate::key::Flow), client to origin: connects of ours whose answer
     /// went around us. Not waked up for: the daemon looks from time to time.
     pub const WENT_AROUND: &str = "WENT_AROUND";
@@ -71,6 +99,12 @@ pub const BYPASS_FLAGS: u32 = 1 << 10 | 1 << 12;
 pub const MAX_BYPASS: u32 = 1 << 20;
 /// Most flows remembered as direct beside a dying socket of ours; the oldest goes first.
 pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
+/// Most pairs of client and origin on a bridge; the oldest goes first.
+pub const MAX_PATHS: u32 = 1 << 16;
+/// Most stations behind a bridge's WAN ports.
+pub const MAX_STATIONS: u32 = 1 << 16;
+/// Most datagrams of which fragments are remembered; the oldest goes first.
+pub const MAX_FRAGMENTS: u32 = 1 << 14;
 /// Most watched ports.
 pub const MAX_PORTS: usize = 8;
 /// Most ports that are watched, or were when a connection may have begun.

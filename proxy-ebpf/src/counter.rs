@@ -14,20 +14,34 @@ pub enum Event {
     PacketAroundSocket = 2,
     /// ICMP errors about a flow of ours, marked.
     IcmpSteered = 3,
-    /// Later fragments (`not-first-fragment`): no ports, untouched.
+    /// Fragments of TCP without ports that are of no datagram of ours, as far as is known:
+    /// untouched.
     LaterFragment = 4,
     /// Frames that end before their headers do, untouched.
     Malformed = 5,
     /// Handshakes completed by a SYN cookie, marked.
     CookieSteered = 6,
+    /// Translations of connections of ours that could not be recorded: their answers pass us by.
+    TranslationLost = 7,
+    /// Frames on a bridge with more than one VLAN tag, untouched.
+    DoubleTagged = 8,
+    /// Frames of ours to a client or an origin across a bridge of which nothing is known, dropped.
+    NoPath = 9,
+    /// Fragments without ports of datagrams of ours, marked.
+    FragmentSteered = 10,
+    /// Datagrams of ours whose first fragment came behind others, which had passed untouched by
+    /// then. Something has to put them together before routing, or they are lost.
+    FragmentOvertaken = 11,
+    /// First fragments that end before what a verdict needs: untouched.
+    TinyFragment = 12,
     /// Resets by which a client shows that the answer to a connect of ours came to it by a way
     /// that does not pass us; untouched.
-    AsymmetricReturn = 7,
+    AsymmetricReturn = 13,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 14;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -38,6 +52,12 @@ impl Event {
         Self::LaterFragment,
         Self::Malformed,
         Self::CookieSteered,
+        Self::TranslationLost,
+        Self::DoubleTagged,
+        Self::NoPath,
+        Self::FragmentSteered,
+        Self::FragmentOvertaken,
+        Self::TinyFragment,
         Self::AsymmetricReturn,
     ];
 
@@ -52,6 +72,12 @@ impl Event {
             Self::LaterFragment => "not-first-fragment",
             Self::Malformed => "malformed",
             Self::CookieSteered => "cookie-steered",
+            Self::TranslationLost => "translation-lost",
+            Self::DoubleTagged => "double-tagged",
+            Self::NoPath => "no-path",
+            Self::FragmentSteered => "fragment-steered",
+            Self::FragmentOvertaken => "fragment-overtaken",
+            Self::TinyFragment => "tiny-fragment",
             Self::AsymmetricReturn => "asymmetric-return",
         }
     }

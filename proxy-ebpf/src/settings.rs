@@ -16,6 +16,8 @@ pub const FAMILY_IPV6: u32 = 2;
 pub const ROLE_LAN: u32 = 1;
 /// Origins are behind here.
 pub const ROLE_WAN: u32 = 2;
+/// The bridge that our LANs and WANs are ports of: what comes up through it comes from a LAN.
+pub const ROLE_BRIDGE: u32 = 4;
 
 /// The one entry of [`map::SETTINGS`](crate::abi::map::SETTINGS). Written by the daemon alone.
 #[repr(C)]
@@ -33,6 +35,10 @@ pub struct Settings {
     pub probe: u32,
     /// Not 0: at the connection limit, new flows go direct.
     pub overload: u32,
+    /// Bit of `SO_MARK` of our sockets, host order.
+    pub socket_mark: u32,
+    /// 0.
+    pub reserved: u32,
     /// IPv4, IPv6: not 0 while origins do not answer our connections (`no-return-path`).
     pub valve: [u32; 2],
     /// How old a worker's heartbeat may be, in nanoseconds.
@@ -53,6 +59,8 @@ impl Settings {
         workers: 1,
         probe: 0,
         overload: 0,
+        socket_mark: 0,
+        reserved: 0,
         valve: [0; 2],
         heartbeat_stale_ns: 0,
         ports: [0; MAX_PORTS],
@@ -93,7 +101,7 @@ fn is_among<const N: usize>(port: u16, ports: &[u16; N]) -> bool {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// [`ROLE_LAN`] or [`ROLE_WAN`].
+    /// [`ROLE_LAN`], [`ROLE_WAN`] or [`ROLE_BRIDGE`].
     pub role: u32,
     /// Its place among the interfaces, 0 to
     /// [`MAX_INTERFACES`](crate::abi::MAX_INTERFACES) − 1: see [`counter::delivery`].
@@ -102,11 +110,17 @@ pub struct Interface {
     pub slot: u32,
     /// IPv4, IPv6: not 0 while SYNs from here do not reach the listener (`not-delivered`).
     pub valve: [u32; 2],
+    /// Index of the bridge that this is a port of, or its own; 0 for what is no part of one.
+    pub bridge: u32,
+    /// MAC address of that bridge.
+    pub mac: [u8; 6],
+    /// 0.
+    pub reserved: [u8; 2],
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 6 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
-    assert!(size_of::<Interface>() == 16);
+    assert!(size_of::<Settings>() == 8 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
+    assert!(size_of::<Interface>() == 28);
 };
 
 #[cfg(feature = "user")]

@@ -1,108 +1,115 @@
-//! Segments on the wire: looking at those that come and go, and sending some of one's own.
+//! Frames as a packet socket sees them: what tcpdump would show.
 
 use std::{
-    io::{self, Read as _},
-    net::SocketAddr,
-    time::{Duration, Instant},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
 };
 
+use nix::{
+    net::if_::if_nametoindex,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{
+        AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, setsockopt, socket,
+        sockopt::RcvBuf,
+    },
+};
 use proxy_userspace::lab::Namespace;
-use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{client::ANSWER, segment::Segment};
+/// How often the thread looks whether it is to end, milliseconds.
+const LOOK: u16 = 20;
 
-const ETH_P_ALL: u16 = 3;
-
-/// What an interface may hold for a test that has not looked yet.
-const BUFFER: usize = 16 << 20;
-
-/// The TCP segments that a namespace sends and receives, from the start of the capture on.
+/// Takes down every frame that comes in or goes out by an interface, from its creation on. The
+/// kernel shows it with a VLAN tag out of line taken off.
 #[derive(Debug)]
 pub struct Capture {
-    socket: Socket,
-    packet: Vec<u8>,
+    frames: Arc<Mutex<Vec<Vec<u8>>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Capture {
-    /// Begins.
+    /// On that interface of the namespace.
     ///
     /// # Panics
     ///
-    /// Without the privilege for packet sockets.
-    #[track_caller]
+    /// When there is none, or without root.
     #[must_use]
-    pub fn start(namespace: &Namespace) -> Self {
-        let open = || {
-            // DGRAM: packets begin with their network header, whatever the link is.
-            let protocol = Protocol::from(i32::from(ETH_P_ALL.to_be()));
-            let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
-            socket.set_recv_buffer_size(BUFFER)?;
-            io::Result::Ok(socket)
-        };
-        let socket = namespace
-            .run(open)
-            .unwrap_or_else(|error| panic!("{error}"));
+    pub fn on(namespace: &Namespace, interface: &str) -> Self {
+        let opened = namespace.run(|| -> nix::Result<(OwnedFd, usize)> {
+            let socket = socket(
+                AddressFamily::Packet,
+                SockType::Raw,
+                SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+                SockProtocol::EthAll,
+            )?;
+            setsockopt(&socket, RcvBuf, &(8 << 20))?;
+            Ok((socket, if_nametoindex(interface)? as usize))
+        });
+        let (socket, index) = opened
+            .unwrap_or_else(|error| panic!("{error}"))
+            .unwrap_or_else(|error| panic!("a packet socket for {interface}: {error}"));
+        let frames = Arc::new(Mutex::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let (into, stopped) = (Arc::clone(&frames), Arc::clone(&stop));
+        let thread = thread::spawn(move || take(&socket, index, &into, &stopped));
         Self {
-            socket: socket.unwrap_or_else(|error| panic!("a packet socket: {error}")),
-            packet: vec![0; 1 << 17],
+            frames,
+            stop,
+            thread: Some(thread),
         }
     }
 
-    /// The next segment of which that is true; those before it are passed over.
+    /// What there was so far.
+    #[must_use]
+    pub fn so_far(&self) -> Vec<Vec<u8>> {
+        self.frames
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What there was.
     ///
     /// # Panics
     ///
-    /// When there is none within [`ANSWER`].
-    #[track_caller]
-    pub fn next(&mut self, what: &str, wanted: impl Fn(&Segment) -> bool) -> Segment {
-        let deadline = Instant::now() + ANSWER;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "not captured: {what}");
-            if let Some(segment) = self.read(left)
-                && wanted(&segment)
-            {
-                return segment;
-            }
-        }
-    }
-
-    /// What has been captured and not been looked at yet.
+    /// When the thread has panicked.
     #[must_use]
-    pub fn so_far(&mut self) -> Vec<Segment> {
-        let mut segments = Vec::new();
-        let _ = self.socket.set_nonblocking(true);
-        while let Ok(length) = self.socket.read(&mut self.packet) {
-            segments.extend(Segment::parse(&self.packet[..length]));
+    pub fn end(mut self) -> Vec<Vec<u8>> {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("capturing");
         }
-        let _ = self.socket.set_nonblocking(false);
-        segments
-    }
-
-    fn read(&mut self, patience: Duration) -> Option<Segment> {
-        self.socket.set_read_timeout(Some(patience)).ok()?;
-        let length = self.socket.read(&mut self.packet).ok()?;
-        Segment::parse(&self.packet[..length])
+        std::mem::take(&mut *self.frames.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Sends a segment from one of the namespace's own addresses; time to live and type of service are
-/// the kernel's.
-///
-/// # Panics
-///
-/// When it cannot be sent.
-#[track_caller]
-pub fn inject(namespace: &Namespace, segment: &Segment) {
-    let send = || {
-        let domain = Domain::for_address(segment.from);
-        let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))?;
-        socket.bind(&SocketAddr::new(segment.from.ip(), 0).into())?;
-        let to = SocketAddr::new(segment.to.ip(), 0);
-        socket.send_to(&segment.to_octets(), &to.into())
-    };
-    namespace
-        .run(send)
-        .unwrap_or_else(|error| panic!("{error}"))
-        .unwrap_or_else(|error| panic!("sending {segment:?}: {error}"));
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Ends once it is told to and nothing is left to read.
+fn take(socket: &OwnedFd, index: usize, into: &Mutex<Vec<Vec<u8>>>, stop: &AtomicBool) {
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        while let Ok((length, from)) = recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
+            if from.is_some_and(|from| from.ifindex() == index) {
+                let mut frames = into.lock().unwrap_or_else(PoisonError::into_inner);
+                frames.push(buffer[..length].to_vec());
+            }
+        }
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut ready = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut ready, PollTimeout::from(LOOK));
+    }
 }

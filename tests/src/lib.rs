@@ -6,12 +6,14 @@
 //! panic that names it, never a test that passes without having run. The daemon is the executable
 //! in `WEIR_BIN`, or `target/release/weir` of this workspace.
 
+mod bridge;
 mod capture;
 mod client;
 mod connection;
 mod daemon;
 mod echo;
 mod expect;
+mod fragments;
 mod host_state;
 mod launch;
 mod load;
@@ -24,17 +26,21 @@ mod said;
 mod segment;
 mod server;
 mod slowloris;
+mod tagger;
 mod traces;
 mod tun;
 mod wait;
+mod wire;
 mod world;
 
-pub use capture::{Capture, inject};
+pub use bridge::BridgeBox;
+pub use capture::Capture;
 pub use client::{ANSWER, Dial, connect, dial, get};
 pub use connection::{Connection, End};
 pub use daemon::Weir;
 pub use echo::Echo;
 pub use expect::shown;
+pub use fragments::{Cut, Order};
 pub use host_state::HostState;
 pub use launch::{Failed, Options, everybodys_weir, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
@@ -52,8 +58,9 @@ pub use segment::{ACK, CWR, ECE, FIN, RST, SYN, Segment, URG};
 pub use server::Server;
 pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};
-pub use tun::{At, TunLink};
+pub use tun::{Alter, At, TunLink};
 pub use wait::{until, until_some};
+pub use wire::{Wire, inject};
 pub use world::World;
 
 /// A network, or a panic that says what is missing.

@@ -9,7 +9,7 @@
 use std::{io::ErrorKind, net::IpAddr, net::SocketAddr, time::Duration};
 
 use weir_tests::{
-    Capture, Dial, Family, Layout, Namespace, Network, ORIGINS, Options, RST, SYN, Segment, World,
+    Dial, Family, Layout, Namespace, Network, ORIGINS, Options, RST, SYN, Segment, Wire, World,
     dial, inject, until,
 };
 
@@ -107,7 +107,7 @@ fn a_dead_origin_is_none_of_this() {
 fn only_who_has_seen_the_answer_can_end_a_connect() {
     let world = world(PATIENT, |net| net.origin.nft(SILENT).unwrap());
     for (family, count) in Family::BOTH.into_iter().zip(1..) {
-        let mut wire = Capture::start(&world.net.origin);
+        let mut wire = Wire::of(&world.net.origin);
         let mut connection = connect(&world, family.client(), family.origin(0));
         connection
             .send("GET / HTTP/1.1\r\nHost: lab\r\n\r\n")

@@ -19,7 +19,7 @@ fn a_header_in_front_makes_no_difference() {
         .build();
     let runtime = runtime.unwrap();
     let _inside = runtime.enter();
-    let mut dataplane = Dataplane::load().unwrap();
+    let mut dataplane = Dataplane::load(1).unwrap();
     let mut settings = Settings {
         steer_mark: 1 << 28,
         mode: MODE_ENFORCE,

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use nix::sys::socket::{setsockopt, sockopt::TcpFastOpenConnect};
 use socket2::{Domain, Protocol, Socket, Type};
 use weir_tests::{
-    ACK, ANSWER, Capture, Connection, Family, GET, Layout, Namespace, Network, OK, Options, RST,
-    SYN, Segment, Weir, World, network,
+    ACK, ANSWER, Connection, Family, GET, Layout, Namespace, Network, OK, Options, RST, SYN,
+    Segment, Weir, Wire, World, network,
 };
 
 /// Client enabled, server enabled, for all listeners (`Documentation/networking/ip-sysctl.rst`).
@@ -17,7 +17,7 @@ const FAST_OPEN: &str = "1027";
 fn a_multipath_client_falls_back_to_tcp() {
     let world = World::new();
     for family in Family::BOTH {
-        let mut wires = [&world.net.client, &world.net.origin].map(Capture::start);
+        let mut wires = [&world.net.client, &world.net.origin].map(Wire::of);
         let mut connection = multipath(&world.net.client, family.client(), family.http());
         assert!(connection.upload(1 << 20).unwrap().intercepted());
         connection.download(1 << 20).unwrap();
@@ -43,7 +43,7 @@ fn a_path_that_joins_a_direct_connection_does_not_break_it() {
     for (family, origin) in Family::BOTH.into_iter().zip(&origins) {
         let client = family.client().to_string();
         weir.bypass(&["add", &family.origin(0).to_string(), "--src", &client]);
-        let mut wire = Capture::start(&net.client);
+        let mut wire = Wire::of(&net.client);
         let mut client = multipath(&net.client, family.client(), family.http());
         let mut server = accept(origin);
         assert_eq!(server.peer(), client.local, "direct");
@@ -78,7 +78,7 @@ fn a_path_that_joins_a_direct_connection_does_not_break_it() {
 fn a_request_for_a_fast_open_cookie_is_not_answered() {
     let world = World::new();
     for family in Family::BOTH {
-        let mut wire = Capture::start(&world.net.client);
+        let mut wire = Wire::of(&world.net.client);
         let [syn, answer] = fast_open(&world, family, &mut wire, true);
         assert_eq!(syn.option(Segment::FAST_OPEN), Some(&[][..]), "{syn:?}");
         assert_eq!(answer.option(Segment::FAST_OPEN), None);
@@ -97,7 +97,7 @@ fn data_in_a_syn_with_an_origins_cookie_is_not_lost() {
     for family in Family::BOTH {
         let key = family.origin(0).to_string();
         world.weir.bypass(&["add", &key]);
-        let mut wire = Capture::start(&world.net.client);
+        let mut wire = Wire::of(&world.net.client);
         let [_, answer] = fast_open(&world, family, &mut wire, false);
         assert!(answer.option(Segment::FAST_OPEN).is_some(), "{answer:?}");
         let [syn, answer] = fast_open(&world, family, &mut wire, false);
@@ -121,7 +121,7 @@ fn where_the_router_itself_speaks_fast_open_so_do_clients_with_it() {
             .unwrap();
     });
     for family in Family::BOTH {
-        let mut wire = Capture::start(&world.net.client);
+        let mut wire = Wire::of(&world.net.client);
         let [_, answer] = fast_open(&world, family, &mut wire, true);
         assert!(answer.option(Segment::FAST_OPEN).is_some(), "{answer:?}");
         let [syn, answer] = fast_open(&world, family, &mut wire, true);
@@ -134,7 +134,7 @@ fn where_the_router_itself_speaks_fast_open_so_do_clients_with_it() {
 
 /// One request by a client that sends as much as it may with its SYN; that, and the answer to it.
 #[track_caller]
-fn fast_open(world: &World, family: Family, wire: &mut Capture, intercepted: bool) -> [Segment; 2] {
+fn fast_open(world: &World, family: Family, wire: &mut Wire, intercepted: bool) -> [Segment; 2] {
     let (from, to) = (SocketAddr::new(family.client(), 0), family.http());
     let dialled = world.net.client.run(|| {
         let socket = socket(from, Protocol::TCP);

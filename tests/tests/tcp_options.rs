@@ -2,8 +2,7 @@
 //! other need not go without.
 
 use weir_tests::{
-    ACK, CWR, Capture, ECE, Family, Layout, Namespace, Network, Options, SYN, Segment, World,
-    inject,
+    ACK, CWR, ECE, Family, Layout, Namespace, Network, Options, SYN, Segment, Wire, World, inject,
 };
 
 /// SACK, timestamps, window scaling.
@@ -89,7 +88,7 @@ fn ecn_is_each_legs_own() {
 fn a_header_full_of_unknown_options_is_answered() {
     let world = world(|_| {});
     for family in Family::BOTH {
-        let mut wire = Capture::start(&world.net.client);
+        let mut wire = Wire::of(&world.net.client);
         let mut syn = Segment {
             sequence: 0x7fff_fff0,
             options: vec![(Segment::EXPERIMENT, vec![0xa5; 38])],
@@ -141,7 +140,7 @@ fn plain(namespace: &Namespace) {
 /// each way.
 #[track_caller]
 fn handshakes(world: &World, family: Family) -> [[Segment; 2]; 2] {
-    let wires = [&world.net.client, &world.net.origin].map(Capture::start);
+    let wires = [&world.net.client, &world.net.origin].map(Wire::of);
     let mut connection = world.connect(family);
     assert!(connection.upload(1 << 20).unwrap().intercepted());
     connection.download(1 << 20).unwrap();

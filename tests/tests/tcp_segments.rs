@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use weir_tests::{
-    ACK, Capture, Family, Layout, OK, Options, RST, SYN, Segment, Stage, URG, World, until,
+    ACK, Family, Layout, OK, Options, RST, SYN, Segment, Stage, URG, Wire, World, until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -20,7 +20,7 @@ fn an_urgent_octet_is_not_in_the_stream() {
             if !intercepted {
                 stage.weir.bypass(&["add", &family.origin(0).to_string()]);
             }
-            let mut wire = Capture::start(&stage.net.origin);
+            let mut wire = Wire::of(&stage.net.origin);
             let mut client = stage.client(family);
             client.send(HEAD.to_owned() + "ab").unwrap();
             let sent = SockRef::from(&client.stream).send_out_of_band(b"!");
@@ -51,7 +51,7 @@ fn a_closed_window_opens_again() {
     const LENGTH: usize = 4 << 20;
     let stage = Stage::new();
     for family in Family::BOTH {
-        let mut wire = Capture::start(&stage.net.client);
+        let mut wire = Wire::of(&stage.net.client);
         let mut client = stage.client_with_buffer(family, Some(4096));
         client.send(weir_tests::GET).unwrap();
         let mut origin = stage.accept(&client);
@@ -77,7 +77,7 @@ fn keepalive_probes_are_answered_here() {
         origin.through(b"\r\n\r\n").unwrap();
         origin.send(OK).unwrap();
         client.exactly(OK.len()).unwrap();
-        let mut wires = [&stage.net.client, &stage.net.origin].map(Capture::start);
+        let mut wires = [&stage.net.client, &stage.net.origin].map(Wire::of);
         let second = Duration::from_secs(1);
         let often = TcpKeepalive::new().with_time(second).with_interval(second);
         SockRef::from(&client.stream)
@@ -110,7 +110,7 @@ fn a_reset_ends_a_connect_that_is_under_way() {
         net.origin.nft(silent).unwrap();
     });
     for (family, count) in Family::BOTH.into_iter().zip(1..) {
-        let mut wire = Capture::start(&world.net.origin);
+        let mut wire = Wire::of(&world.net.origin);
         let mut client = world.connect(family);
         client.send(weir_tests::GET).unwrap();
         let syn = wire.next("our SYN", |it| {
@@ -134,7 +134,7 @@ fn resets_of_strangers_pass() {
     for family in Family::BOTH {
         let mut connection = world.connect(family);
         assert!(connection.echo("/").unwrap().intercepted());
-        let mut wire = Capture::start(&world.net.origin);
+        let mut wire = Wire::of(&world.net.origin);
         let from = (family.client(), 40_000).into();
         let stranger = Segment::new(from, family.http(), RST);
         weir_tests::inject(&world.net.client, &stranger);

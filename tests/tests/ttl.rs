@@ -1,6 +1,6 @@
 //! Time to live and hop limit: what the origin sees is what it would see behind a router.
 
-use weir_tests::{Capture, Family, Layout, Namespace, Network, Options, SYN, Segment, World};
+use weir_tests::{Family, Layout, Namespace, Network, Options, SYN, Segment, Wire, World};
 
 /// Of the client's packets; nobody's default.
 const CLIENTS: u8 = 57;
@@ -36,7 +36,7 @@ fn what_goes_direct_has_it_from_the_kernel() {
     let world = world("", |_| {});
     for family in Family::BOTH {
         world.weir.bypass(&["add", &family.origin(0).to_string()]);
-        let mut wire = Capture::start(&world.net.origin);
+        let mut wire = Wire::of(&world.net.origin);
         assert!(world.get(family).direct());
         of_the_client(&mut wire, family, CLIENTS - 1);
     }
@@ -56,7 +56,7 @@ fn the_least_is_one() {
 fn answers_to_the_client_have_the_routers_own() {
     let world = world("", |net| set(&net.origin, 50));
     for family in Family::BOTH {
-        let mut wire = Capture::start(&world.net.client);
+        let mut wire = Wire::of(&world.net.client);
         assert!(world.get(family).intercepted());
         let answers = wire.so_far();
         let answers = answers.iter().filter(|it| it.from == family.http());
@@ -86,7 +86,7 @@ fn set(namespace: &Namespace, ttl: u8) {
 #[track_caller]
 fn at_the_origin(world: &World, ttl: u8) {
     for family in Family::BOTH {
-        let mut wire = Capture::start(&world.net.origin);
+        let mut wire = Wire::of(&world.net.origin);
         let mut connection = world.connect(family);
         assert!(connection.upload(100_000).unwrap().intercepted());
         of_the_client(&mut wire, family, ttl);
@@ -94,7 +94,7 @@ fn at_the_origin(world: &World, ttl: u8) {
 }
 
 #[track_caller]
-fn of_the_client(wire: &mut Capture, family: Family, ttl: u8) {
+fn of_the_client(wire: &mut Wire, family: Family, ttl: u8) {
     let segments = wire.so_far();
     let from_client = |it: &&Segment| it.from.ip() == family.client();
     let ttls: Vec<_> = segments.iter().filter(from_client).collect();

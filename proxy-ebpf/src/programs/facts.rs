@@ -40,12 +40,19 @@ impl Facts for Seen<'_> {
 
     #[inline(always)]
     fn is_our_syn(&self) -> bool {
+        // With the client's own port, its SYN sent again has both.
         socket::find(self.ctx, self.reversed) == Found::Connecting
+            && !socket::find(self.ctx, &self.segment.flow).is_connection()
     }
 
     #[inline(always)]
     fn route(&self, flow: &Flow) -> Route {
-        route(self.ctx, flow, self.ifindex())
+        match &self.port {
+            None => route(self.ctx, flow, self.ifindex()),
+            Some(port) if port.is_apart() => Route::OtherVlan,
+            Some(port) if port.leads_to_wan() => Route::Wan,
+            Some(_) => Route::Elsewhere,
+        }
     }
 
     #[inline(always)]
@@ -56,7 +63,7 @@ impl Facts for Seen<'_> {
     #[inline(always)]
     fn valve(&self, family: u32) -> Option<Reason> {
         let place = if family == IPV4 { 0 } else { 1 };
-        let lan = maps::interface(self.ifindex());
+        let lan = maps::interface(self.entrance());
         if lan.is_some_and(|lan| lan.valve[place] != 0) {
             Some(Reason::NotDelivered)
         } else if self.settings.valve[place] != 0 {

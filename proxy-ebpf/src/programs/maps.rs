@@ -5,8 +5,12 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
 };
 use proxy_ebpf::{
-    abi::{MAX_DIRECT_FLOWS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS, WENT_AROUND_LEN},
+    abi::{
+        MAX_DIRECT_FLOWS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS,
+        WENT_AROUND_LEN,
+    },
     counter::{self, DELIVERIES as DELIVERY_SLOTS, Delivery, Event},
+    fragment::{Datagram, Trace},
     key::{Address, AddressBits, Flow},
     packet::Segment,
     settings::{Interface, Settings},
@@ -39,6 +43,20 @@ pub(super) static LOOKING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0
 #[map]
 pub(super) static WENT_AROUND: RingBuf = RingBuf::with_byte_size(WENT_AROUND_LEN, 0);
 
+/// Capacity of [`TRANSLATIONS`] in the object; the daemon sets its own.
+const TRANSLATIONS_LEN: u32 = 1 << 16;
+/// `BPF_F_NO_PREALLOC`: most routers' need none.
+const NO_PREALLOC: u32 = 1;
+
+#[map]
+pub(super) static TRANSLATIONS: HashMap<Flow, Flow> =
+    HashMap::with_max_entries(TRANSLATIONS_LEN, NO_PREALLOC);
+#[map]
+pub(super) static TRANSLATING: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+pub(super) static FRAGMENTS: LruHashMap<Datagram, Trace> =
+    LruHashMap::with_max_entries(MAX_FRAGMENTS, 0);
+
 /// Working memory of `weir_steer`: its stack has 512 bytes.
 #[repr(C)]
 pub(super) struct Scratch {
@@ -51,10 +69,12 @@ pub(super) struct Scratch {
 #[map]
 pub(super) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// The role of the interface with this index.
+/// The interface with this index.
+///
+/// A reference: the compiler copies parts of an absent one as well, which the verifier refuses.
 #[inline(always)]
-pub(super) fn interface(index: u32) -> Option<Interface> {
-    unsafe { INTERFACES.get(index) }.copied()
+pub(super) fn interface(index: u32) -> Option<&'static Interface> {
+    unsafe { INTERFACES.get(index) }
 }
 
 /// Whether `trie` has a prefix of `address`.

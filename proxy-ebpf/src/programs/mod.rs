@@ -4,9 +4,15 @@ mod around;
 mod bare;
 #[cfg(feature = "bench")]
 mod bench;
+mod bridge;
 mod bypass;
 mod facts;
+mod fragment;
+mod leave;
 mod listen;
 mod maps;
+mod record;
 mod socket;
 mod steer;
+mod sweep;
+mod translation;

@@ -36,6 +36,7 @@ on_failure = "open"
 heartbeat_stale = "500ms"
 [spoof]
 ports = "20000-20999"
+source = "client-port"
 dscp = "clear"
 ttl = "own"
 [http]
@@ -114,6 +115,7 @@ fn every_key_is_read_into_its_type() {
         },
         spoof: Spoof {
             ports: 20_000..=20_999,
+            source: SpoofSource::ClientPort,
             dscp: Dscp::Clear,
             ttl: Ttl::Own,
         },

@@ -17,13 +17,15 @@ use tokio::{
 use super::{
     Options,
     astray::Astray,
+    bridge::Crossing,
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
-    learn,
+    learn, roles,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
+    translations::Translations,
     valves::Valves,
     worker::Worker,
 };
@@ -52,6 +54,7 @@ pub(super) struct Keeper {
     pub(super) lists: Lists,
     pub(super) handle: Handle,
     pub(super) interfaces: Interfaces,
+    pub(super) crossing: Crossing,
     /// What `weir status` warns of.
     pub(super) warnings: BTreeSet<Warning>,
     pub(super) plan: Plan,
@@ -63,6 +66,7 @@ pub(super) struct Keeper {
     pub(super) shared: Option<watch::Sender<Arc<Shared>>>,
     pub(super) listen: Option<ListenLink>,
     pub(super) valves: Valves,
+    pub(super) translations: Translations,
     pub(super) learner: Learner,
     /// Whose answers go around us.
     pub(super) astray: Astray,
@@ -87,6 +91,7 @@ pub(super) struct Running {
 pub(super) struct Inputs {
     calls: mpsc::Receiver<Call>,
     changed: Arc<Notify>,
+    stations: Arc<Notify>,
     ticks: Interval,
     signals: Signals,
     _server: Server,
@@ -116,6 +121,7 @@ impl Inputs {
     pub(super) fn new(
         calls: mpsc::Receiver<Call>,
         changed: Arc<Notify>,
+        stations: Arc<Notify>,
         server: Server,
         signals: Signals,
     ) -> Self {
@@ -124,6 +130,7 @@ impl Inputs {
         Self {
             calls,
             changed,
+            stations,
             ticks,
             signals,
             _server: server,
@@ -176,6 +183,8 @@ impl Keeper {
                 sleep(SETTLE).await;
                 self.network_changed().await;
             }
+            // The first connection to a station comes right behind its first frame.
+            () = inputs.stations.notified() => self.look_at_stations().await,
             () = self.lasting.pressure.notified() => self.tick(),
             _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => {
@@ -227,6 +236,7 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
+        roles::check_sources(&new, &self.interfaces)?;
         let policy = Policy::compile(&new.rules)?;
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);
@@ -261,6 +271,7 @@ impl Keeper {
         self.look_for_strays();
         self.learn();
         self.tend_lists();
+        self.tend_translations();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
         settings.valve = self.valves.of_origins();
@@ -277,11 +288,13 @@ impl Keeper {
         let limit = self.connections as u64;
         let memory = self.lasting.stats.memory();
         let memory_limit = self.options.config.limits.memory as u64;
-        let overloaded = if already {
-            active > limit * 3 / 4 || memory > memory_limit / 4 * 3
-        } else {
-            active >= settings::pressure(self.connections) || memory > memory_limit / 8 * 7
-        };
+        let translations = self.translations.count();
+        let overloaded = self.translations.full(already)
+            || if already {
+                active > limit * 3 / 4 || memory > memory_limit / 4 * 3
+            } else {
+                active >= settings::pressure(self.connections) || memory > memory_limit / 8 * 7
+            };
         let quiet = self
             .overload_told
             .is_some_and(|then| then.elapsed() < OVERLOAD_QUIET);
@@ -291,6 +304,7 @@ impl Keeper {
                 limit,
                 memory,
                 memory_limit,
+                translations,
                 "overloaded: new flows go direct"
             );
             self.overload_told = Some(Instant::now());

@@ -1,6 +1,7 @@
 //! The daemon: puts the rooms together, and takes them apart again.
 
 mod astray;
+mod bridge;
 mod bypass;
 mod edit;
 mod instance;
@@ -8,11 +9,13 @@ mod interfaces;
 mod keeper;
 mod learn;
 mod preflight;
+mod roles;
 mod settings;
 mod start;
 mod status;
 mod stop;
 mod surroundings;
+mod translations;
 mod undo;
 mod valve;
 mod valves;

@@ -10,14 +10,14 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, AccessTarget, Config, LogFormat, LogQuery},
+    config::{self, AccessTarget, Config, LogFormat, LogQuery, SpoofSource, Ttl},
     http::HeadLimits,
     learn::Reports,
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
     session::{Clients, Flows, Patience, Shared},
-    upstream::{Connects, Legs, Names, Pending, Upstream},
+    upstream::{Connects, Legs, Names, Pending, Source, Upstream},
 };
 
 const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
@@ -41,6 +41,7 @@ pub(super) fn kernel(config: &Config, families: &[u8], workers: u32) -> Settings
     let stale = config.intercept.heartbeat_stale.as_nanos();
     Settings {
         steer_mark: config.host.steer_mark,
+        socket_mark: config.host.socket_mark,
         mode: MODE_ENFORCE,
         workers,
         probe: config.valve.probe,
@@ -129,6 +130,8 @@ pub(super) struct Lasting {
     pub(super) flows: Arc<Flows>,
     pub(super) reports: Arc<Reports>,
     pub(super) declining: Arc<Semaphore>,
+    /// How much forwarding takes off the time to live: nothing on a bridge.
+    pub(super) hops: u8,
 }
 
 /// So many clients at once are told why they are not served; the others are reset.
@@ -170,8 +173,16 @@ impl Lasting {
             flows: Arc::clone(&self.flows),
             reports: Arc::clone(&self.reports),
             declining: Arc::clone(&self.declining),
+            source: match config.spoof.source {
+                SpoofSource::Client => Source::Client,
+                SpoofSource::ClientPort => Source::ClientPort,
+                SpoofSource::Proxy => Source::Own,
+            },
             dscp: config.spoof.dscp,
-            ttl: config.spoof.ttl,
+            ttl: match config.spoof.ttl {
+                Ttl::Copy => Some(self.hops),
+                Ttl::Own => None,
+            },
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),
                 mark: config.host.socket_mark,

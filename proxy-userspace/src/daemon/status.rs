@@ -61,8 +61,8 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
                 "name": interface.name,
                 "role": interface.role_name(),
                 "kind": interface.kind,
-                "framing": interface.framing.as_str(),
-                "attached": interface.index.is_some(),
+                "framing": interface.place.map(|place| place.framing.as_str()),
+                "attached": interface.place.is_some(),
             })
         })
         .collect();
@@ -82,6 +82,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },
+        "translations": keeper.translations.count(),
         "requests": stats.requests,
         "bytes_in": stats.bytes_in,
         "bytes_out": stats.bytes_out,

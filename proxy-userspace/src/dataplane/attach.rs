@@ -7,14 +7,69 @@ use std::{
 
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
 use proxy_ebpf::{
-    abi::{PROGRAM_STEER, PROGRAM_STEER_L3, map},
+    abi::{PROGRAM_BRIDGE, PROGRAM_LEAVE, PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
+    bridge::Mac,
     framing::Framing,
-    settings::Interface,
+    settings::{Interface, ROLE_BRIDGE, ROLE_WAN},
 };
 use thiserror::Error;
 
 use super::{Dataplane, DataplaneError, chain, listen_program, writing};
-use crate::sys;
+use crate::sys::bpf::{self, Hook};
+
+/// The programs that we attach to interfaces.
+const OURS: [&str; 5] = [
+    PROGRAM_STEER,
+    PROGRAM_STEER_L3,
+    PROGRAM_BRIDGE,
+    PROGRAM_RECORD,
+    PROGRAM_LEAVE,
+];
+
+/// An interface as the programs know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its index.
+    pub index: u32,
+    /// What its packets begin with.
+    pub framing: Framing,
+    /// [`ROLE_LAN`](proxy_ebpf::settings::ROLE_LAN), [`ROLE_WAN`] or [`ROLE_BRIDGE`].
+    pub role: u32,
+    /// Its place among the interfaces.
+    pub slot: u32,
+    /// The bridge that it is a port of, or that it is.
+    pub bridge: Option<Bridge>,
+}
+
+/// A bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Its index.
+    pub index: u32,
+    /// Its own address.
+    pub mac: Mac,
+}
+
+impl Place {
+    /// Whether what is attached to the one is right for the other.
+    #[must_use]
+    pub fn carries_the_same_as(&self, other: &Self) -> bool {
+        self.index == other.index && self.programs() == other.programs()
+    }
+
+    /// The programs for it.
+    fn programs(&self) -> Vec<(&'static str, Hook)> {
+        match self.bridge {
+            Some(_) if self.role == ROLE_BRIDGE => vec![(PROGRAM_LEAVE, Hook::Egress)],
+            Some(_) => vec![(PROGRAM_BRIDGE, Hook::Ingress)],
+            None if self.role & ROLE_WAN != 0 => vec![
+                (self.framing.program(), Hook::Ingress),
+                (PROGRAM_RECORD, Hook::Egress),
+            ],
+            None => vec![(self.framing.program(), Hook::Ingress)],
+        }
+    }
+}
 
 /// Why a program cannot be attached or detached.
 #[derive(Debug, Error)]
@@ -30,22 +85,28 @@ pub struct AttachError {
 pub struct ListenLink(SkLookupLinkId);
 
 impl Dataplane {
-    /// Gives the interface its role and attaches the TC program for its framing to its ingress.
+    /// Gives the interface its role and attaches the TC programs for it.
     ///
     /// # Errors
     ///
     /// If the map or the interface refuses.
-    pub fn attach(
+    pub fn attach(&mut self, name: &str, place: &Place) -> Result<(), DataplaneError> {
+        self.set_role(place, [0; 2])?;
+        for (program, hook) in place.programs() {
+            self.attach_to(name, place.index, program, hook)?;
+        }
+        Ok(())
+    }
+
+    fn attach_to(
         &mut self,
         name: &str,
         index: u32,
-        framing: Framing,
-        role: u32,
-        slot: u32,
+        program: &'static str,
+        hook: Hook,
     ) -> Result<(), DataplaneError> {
-        self.set_role(index, role, slot, [0; 2])?;
-        let program = self.steer_fd(framing)?;
-        sys::bpf::attach_tcx_ingress(program.as_fd(), index).map_err(|error| {
+        let program = self.program_fd(program)?;
+        bpf::attach_tcx(program.as_fd(), index, hook).map_err(|error| {
             let remedy = match error.raw_os_error() {
                 Some(libc::EINVAL) => " (TCX needs Linux 6.6 or later)",
                 Some(libc::EPERM) => " (CAP_BPF and CAP_NET_ADMIN are needed)",
@@ -68,21 +129,22 @@ impl Dataplane {
         }
     }
 
-    /// Gives an interface its role, its slot, and the state of its valves (IPv4, IPv6).
+    /// Tells the programs of an interface, and the state of its valves (IPv4, IPv6).
     ///
     /// # Errors
     ///
     /// If the map refuses.
-    pub fn set_role(
-        &mut self,
-        index: u32,
-        role: u32,
-        slot: u32,
-        valve: [u32; 2],
-    ) -> Result<(), DataplaneError> {
-        let interface = Interface { role, slot, valve };
+    pub fn set_role(&mut self, place: &Place, valve: [u32; 2]) -> Result<(), DataplaneError> {
+        let interface = Interface {
+            role: place.role,
+            slot: place.slot,
+            valve,
+            bridge: place.bridge.map_or(0, |bridge| bridge.index),
+            mac: place.bridge.map_or([0; 6], |bridge| bridge.mac),
+            reserved: [0; 2],
+        };
         self.interfaces
-            .insert(index, interface, 0)
+            .insert(place.index, interface, 0)
             .map_err(writing(map::INTERFACES))
     }
 
@@ -115,14 +177,18 @@ impl Dataplane {
     }
 }
 
-/// Programs of ours on the interface's TCX ingress, ours or an earlier daemon's.
+/// Programs of ours on the interface, ours or an earlier daemon's.
 ///
 /// # Errors
 ///
 /// If the interface cannot be asked; that it does not exist is no error.
-pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
+pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError> {
     let asking = |error: &ProgramError| failed("query", interface, &io_error(error), "");
-    let programs = match SchedClassifier::query_tcx(interface, TcAttachType::Ingress) {
+    let attach_type = match hook {
+        Hook::Ingress => TcAttachType::Ingress,
+        Hook::Egress => TcAttachType::Egress,
+    };
+    let programs = match SchedClassifier::query_tcx(interface, attach_type) {
         Ok((_, programs)) => programs,
         Err(error) => {
             return match io_error(&error).raw_os_error() {
@@ -133,10 +199,10 @@ pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
     };
     let mut ours = Vec::new();
     for program in programs {
-        if matches!(
-            program.name_as_str(),
-            Some(PROGRAM_STEER | PROGRAM_STEER_L3)
-        ) {
+        if program
+            .name_as_str()
+            .is_some_and(|name| OURS.contains(&name))
+        {
             let fd = program.fd().map_err(|error| asking(&error))?;
             ours.push(
                 fd.as_fd()
@@ -154,12 +220,16 @@ pub fn attached(interface: &str) -> Result<Vec<OwnedFd>, AttachError> {
 ///
 /// If the kernel refuses.
 pub fn detach_all(interface: &str, index: u32) -> Result<(), AttachError> {
-    for program in attached(interface)? {
-        match sys::bpf::detach_tcx_ingress(program.as_fd(), index) {
-            Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
-                return Err(failed("detach", interface, &error, ""));
+    for hook in Hook::BOTH {
+        for program in attached(interface, hook)? {
+            match bpf::detach_tcx(program.as_fd(), index, hook) {
+                Err(error)
+                    if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
+                {
+                    return Err(failed("detach", interface, &error, ""));
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
     Ok(())

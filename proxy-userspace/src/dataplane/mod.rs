@@ -7,6 +7,8 @@ pub mod counters;
 mod log;
 mod object;
 mod own;
+mod stations;
+mod translations;
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +20,6 @@ use aya::{
 };
 use proxy_ebpf::{
     abi::{self, MAX_WORKERS, map},
-    framing::Framing,
     key::AddressBits,
     settings::{Interface, Settings},
 };
@@ -76,24 +77,32 @@ pub struct Dataplane {
     flows: PerCpuArray<MapData, u64>,
     events: PerCpuArray<MapData, u64>,
     deliveries: PerCpuArray<MapData, u64>,
+    translating: Array<MapData, u32>,
+    stations: HashMap<MapData, [u8; 6], u32>,
     went_around: RingBuf<MapData>,
 }
 
 impl Dataplane {
-    /// Loads programs and maps; nothing is attached yet. Must be called within a runtime.
+    /// Loads programs and maps, with room for so many translated connections; nothing is attached
+    /// yet. Must be called within a runtime.
     ///
     /// # Errors
     ///
     /// If the object is of another ABI, or the kernel refuses it.
-    pub fn load() -> Result<Self, DataplaneError> {
+    pub fn load(translations: u32) -> Result<Self, DataplaneError> {
         object::check_abi()?;
         let mut ebpf = EbpfLoader::new()
+            .map_max_entries(map::TRANSLATIONS, translations)
             .load(object::OBJECT)
             .map_err(|error| DataplaneError::Load(chain(&error)))?;
         for name in [
             abi::PROGRAM_STEER,
             abi::PROGRAM_STEER_L3,
+            abi::PROGRAM_BRIDGE,
+            abi::PROGRAM_LEAVE,
             abi::PROGRAM_MATCH,
+            abi::PROGRAM_RECORD,
+            abi::PROGRAM_SWEEP,
         ] {
             classifier(&mut ebpf, name)?
                 .load()
@@ -128,6 +137,12 @@ impl Dataplane {
             events: take(&mut ebpf, map::EVENTS)?
                 .try_into()
                 .map_err(opening(map::EVENTS))?,
+            stations: take(&mut ebpf, map::STATIONS)?
+                .try_into()
+                .map_err(opening(map::STATIONS))?,
+            translating: take(&mut ebpf, map::TRANSLATING)?
+                .try_into()
+                .map_err(opening(map::TRANSLATING))?,
             went_around: take(&mut ebpf, map::WENT_AROUND)?
                 .try_into()
                 .map_err(opening(map::WENT_AROUND))?,
@@ -175,9 +190,9 @@ impl Dataplane {
         self.heartbeats.clone()
     }
 
-    /// The handle of the program that steers on links of this framing, for attaching.
-    fn steer_fd(&mut self, framing: Framing) -> Result<std::os::fd::OwnedFd, DataplaneError> {
-        let program = classifier(&mut self.ebpf, framing.program())?;
+    /// The handle of a program, for attaching.
+    fn program_fd(&mut self, name: &'static str) -> Result<std::os::fd::OwnedFd, DataplaneError> {
+        let program = classifier(&mut self.ebpf, name)?;
         let fd = program.fd().map_err(|e| DataplaneError::Load(chain(&e)))?;
         fd.as_fd()
             .try_clone_to_owned()

@@ -79,13 +79,13 @@ impl Accepted {
     }
 
     /// Time to live or hop limit of the client's packets behind this host, were it to forward
-    /// them: one less than its handshake showed. `None` if the kernel does not tell.
+    /// them: by `hops` less than its handshake showed. `None` if the kernel does not tell.
     ///
-    /// What came with 1 would have got no further; 0 is none that a packet could be sent with.
+    /// What came with 1 a router would not forward; 0 is none that a packet can be sent with.
     #[must_use]
-    pub fn ttl_behind(&self) -> Option<u8> {
+    pub fn ttl_behind(&self, hops: u8) -> Option<u8> {
         let ttl = self.received(Received::Ttl)?;
-        Some(ttl.saturating_sub(1).max(1))
+        Some(ttl.saturating_sub(hops).max(1))
     }
 
     fn received(&self, what: Received) -> Option<u8> {

@@ -40,7 +40,7 @@ use self::{
 };
 use crate::{
     addr::{ClientAddr, OriginAddr},
-    config::{Dscp, Ttl, Unknown},
+    config::{Dscp, Unknown},
     http::{self, Refusal},
     learn::Kind,
     listener::Accepted,
@@ -64,10 +64,7 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         Dscp::Copy => accepted.tos(),
         Dscp::Clear => None,
     };
-    let ttl = match shared.ttl {
-        Ttl::Copy => accepted.ttl_behind(),
-        Ttl::Own => None,
-    };
+    let ttl = shared.ttl.and_then(|hops| accepted.ttl_behind(hops));
     let session = Session {
         client: Leg::new(accepted.stream, &meter),
         live: shared.flows.enter(accepted.client, accepted.origin),

@@ -12,7 +12,7 @@ use crate::{
     learn::Reports,
     observe::{AccessLog, Stats},
     policy::Policy,
-    upstream::{Names, Upstream},
+    upstream::{self, Names, Upstream},
 };
 
 /// What sessions need; a session keeps what it began with across a reload.
@@ -43,10 +43,13 @@ pub struct Shared {
     pub http: config::Http,
     /// The rules.
     pub policy: Arc<Policy>,
+    /// Whom origins see, where no rule says otherwise.
+    pub source: upstream::Source,
     /// What becomes of the client's DSCP.
     pub dscp: config::Dscp,
-    /// What becomes of its time to live.
-    pub ttl: config::Ttl,
+    /// By how much less than the client's our packets' time to live is; `None`: they have this
+    /// host's default.
+    pub ttl: Option<u8>,
     /// The way to origins.
     pub upstream: Upstream,
     /// The resolver, for `http.host_dns`.

@@ -15,6 +15,28 @@ const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_PROG_ATTACH: libc::c_long = 8;
 const BPF_PROG_DETACH: libc::c_long = 9;
 const BPF_TCX_INGRESS: u32 = 46;
+const BPF_TCX_EGRESS: u32 = 47;
+
+/// Where on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// TCX ingress.
+    Ingress,
+    /// TCX egress.
+    Egress,
+}
+
+impl Hook {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    const fn attach_type(self) -> u32 {
+        match self {
+            Self::Ingress => BPF_TCX_INGRESS,
+            Self::Egress => BPF_TCX_EGRESS,
+        }
+    }
+}
 
 /// The part of `union bpf_attr` for the two commands.
 #[repr(C)]
@@ -29,29 +51,34 @@ struct ProgAttach {
     expected_revision: u64,
 }
 
-/// Attaches `program` to TCX ingress of the interface, behind the programs that are there.
+/// Attaches `program` to the interface, behind the programs that are there.
 ///
 /// # Errors
 ///
 /// As `bpf(2)`: `EINVAL` before Linux 6.6, `ENODEV`, `EPERM`, `EEXIST` if it is attached there.
-pub fn attach_tcx_ingress(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
-    command(BPF_PROG_ATTACH, program, ifindex)
+pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> io::Result<()> {
+    command(BPF_PROG_ATTACH, program, ifindex, hook)
 }
 
-/// Detaches `program` from TCX ingress of the interface.
+/// Detaches `program` from the interface.
 ///
 /// # Errors
 ///
 /// As `bpf(2)`: `ENOENT` if it is not attached there, `ENODEV`, `EPERM`.
-pub fn detach_tcx_ingress(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
-    command(BPF_PROG_DETACH, program, ifindex)
+pub fn detach_tcx(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> io::Result<()> {
+    command(BPF_PROG_DETACH, program, ifindex, hook)
 }
 
-fn command(command: libc::c_long, program: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
+fn command(
+    command: libc::c_long,
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    hook: Hook,
+) -> io::Result<()> {
     let attr = ProgAttach {
         target_ifindex: ifindex,
         attach_bpf_fd: program.as_raw_fd().cast_unsigned(),
-        attach_type: BPF_TCX_INGRESS,
+        attach_type: hook.attach_type(),
         ..ProgAttach::default()
     };
     call(command, &attr).map(|_| ())

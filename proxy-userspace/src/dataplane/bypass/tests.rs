@@ -18,7 +18,7 @@ fn with_kernel(test: impl FnOnce(&mut Dataplane)) {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async { test(&mut Dataplane::load().expect("root, and Linux 6.6")) });
+    runtime.block_on(async { test(&mut Dataplane::load(1).expect("root, and Linux 6.6")) });
 }
 
 /// Entries as lists have them: one for what it is known by, and over long ago or never.

@@ -1,0 +1,73 @@
+//! Keeping room for translated (NAT) connections.
+
+use std::time::{Duration, Instant};
+
+use super::keeper::Keeper;
+
+/// How often the map is looked at while there is anything in it.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// For each connection of a client: some of ours linger in TIME_WAIT.
+const ROOM: usize = 4;
+
+/// How many there may be.
+pub(super) fn capacity(connections: usize) -> u32 {
+    u32::try_from(connections.saturating_mul(ROOM))
+        .unwrap_or(u32::MAX)
+        .clamp(1 << 12, 1 << 20)
+}
+
+/// What the keeper knows of them.
+pub(super) struct Translations {
+    capacity: u32,
+    /// When the map was looked at last, and how many there were.
+    looked: Option<Instant>,
+    count: u32,
+}
+
+impl Translations {
+    pub(super) const fn new(capacity: u32) -> Self {
+        Self {
+            capacity,
+            looked: None,
+            count: 0,
+        }
+    }
+
+    /// How many there were at the last look.
+    pub(super) const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether new flows had better go direct: from 7/8 of the room up, until 3/4 is reached
+    /// again.
+    pub(super) const fn full(&self, already: bool) -> bool {
+        if already {
+            self.count > self.capacity / 4 * 3
+        } else {
+            self.count > self.capacity / 8 * 7
+        }
+    }
+}
+
+impl Keeper {
+    /// Forgets those whose connection is over; if more than half of the room is used, those in
+    /// TIME_WAIT as well.
+    pub(super) fn tend_translations(&mut self) {
+        let known = &mut self.translations;
+        if known.looked.is_some_and(|then| then.elapsed() < INTERVAL) {
+            return;
+        }
+        known.looked = Some(Instant::now());
+        let crowded = known.count > known.capacity / 2;
+        let count = match self.dataplane.translates() {
+            Ok(false) => Ok(0),
+            Ok(true) => self.dataplane.sweep_translations(crowded),
+            Err(error) => Err(error),
+        };
+        match count {
+            Ok(count) => known.count = count,
+            Err(error) => tracing::error!(%error, "translations may fill up"),
+        }
+    }
+}
