@@ -83,11 +83,14 @@ pub enum Reason {
     NoReturnPath,
     /// A bypass entry that was added with the word to hold for live connections ended this one.
     BypassedNow,
+    /// Conntrack began to track, and took both sides of a connection with the client's own port
+    /// (`spoof.source = "client-port"`) for one.
+    TrackedNow,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -123,6 +126,7 @@ impl Reason {
         Self::Draining,
         Self::NoReturnPath,
         Self::BypassedNow,
+        Self::TrackedNow,
     ];
 
     /// The word.
@@ -164,6 +168,7 @@ impl Reason {
             Self::Draining => "draining",
             Self::NoReturnPath => "no-return-path",
             Self::BypassedNow => "bypassed-now",
+            Self::TrackedNow => "tracked-now",
         }
     }
 }

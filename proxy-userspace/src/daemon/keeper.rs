@@ -24,6 +24,7 @@ use super::{
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
+    tracking::Tracking,
     translations::Translations,
     valves::Valves,
     worker::Worker,
@@ -66,6 +67,7 @@ pub(super) struct Keeper {
     pub(super) listen: Option<ListenLink>,
     pub(super) valves: Valves,
     pub(super) translations: Translations,
+    pub(super) tracking: Tracking,
     pub(super) learner: Learner,
     /// What sessions have seen, for the learner.
     pub(super) seen: mpsc::Receiver<Event>,
@@ -259,6 +261,7 @@ impl Keeper {
         self.learner.set_terms(learn::terms(&new));
         self.options.config = new;
         self.close_valves();
+        self.tracking.begin_anew(self.lasting.conntrack.found());
         self.read_feeds();
         Ok(())
     }
@@ -268,6 +271,7 @@ impl Keeper {
         self.learn();
         self.tend_lists();
         self.tend_translations();
+        self.look_at_conntrack();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
         settings.valve = self.valves.of_origins();

@@ -14,6 +14,7 @@ mod start;
 mod status;
 mod stop;
 mod surroundings;
+mod tracking;
 mod translations;
 mod undo;
 mod valve;

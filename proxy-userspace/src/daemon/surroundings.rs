@@ -34,6 +34,14 @@ impl Warning {
             Self::Broken(text) | Self::Different(text) => text,
         }
     }
+
+    /// Says it in the log.
+    pub(super) fn tell(&self) {
+        match self {
+            Self::Broken(text) => tracing::error!("{text}"),
+            Self::Different(text) => tracing::warn!("{text}"),
+        }
+    }
 }
 
 /// Refuses a network in which interception cannot work.
@@ -68,12 +76,7 @@ impl Keeper {
         for warning in self.warnings.difference(&now) {
             tracing::info!("no longer: {}", warning.text());
         }
-        for warning in now.difference(&self.warnings) {
-            match warning {
-                Warning::Broken(text) => tracing::error!("{text}"),
-                Warning::Different(text) => tracing::warn!("{text}"),
-            }
-        }
+        now.difference(&self.warnings).for_each(Warning::tell);
         self.warnings = now;
     }
 
@@ -95,6 +98,7 @@ impl Keeper {
         Ok(broken
             .map(Warning::Broken)
             .chain(different.map(Warning::Different))
+            .chain(self.tracking.warning().cloned())
             .collect())
     }
 }

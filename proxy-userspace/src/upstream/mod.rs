@@ -1,10 +1,10 @@
 //! Connections to origins, from the client's own address.
 
+mod conntrack;
 mod legs;
 mod names;
 mod pending;
 mod ports;
-mod tracked;
 mod way;
 
 use std::{
@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
+pub use conntrack::{Conntrack, Inquiry};
 pub use legs::{Leg, Legs};
 pub use names::Names;
 pub use pending::Pending;
@@ -93,6 +94,8 @@ pub struct Upstream {
     pub legs: Arc<Legs>,
     /// Connects that wait for an answer.
     pub pending: Arc<Pending>,
+    /// Whether clients' connections are tracked.
+    pub conntrack: Arc<Conntrack>,
 }
 
 impl Upstream {
@@ -144,7 +147,7 @@ impl Upstream {
         origin: OriginAddr,
         way: Way,
     ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
-        if !tracked::is_tracked(client.0, origin.0) {
+        if !self.conntrack.tracks(client.0, origin.0) {
             let spoofed = SpoofedAddr(client.0);
             match self.connect_from(spoofed, origin, way).await {
                 Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}
