@@ -7,7 +7,11 @@ use crate::{
     config::{Config, Source, SpoofSource},
     dataplane::attach::{self, Place},
     fault::Fault,
-    netconf::links::{Bridge, Link},
+    netconf::{
+        addresses::Connected,
+        delivery::LOOPBACK,
+        links::{Bridge, Link},
+    },
 };
 
 /// The interfaces of a configuration, as they are now.
@@ -118,6 +122,23 @@ pub(super) fn check_sources(config: &Config, interfaces: &Interfaces) -> Result<
          addresses",
         bridge.name
     )))
+}
+
+/// Refuses what would need an address on a host that has none, as a bridge may.
+///
+/// # Errors
+///
+/// If the configuration asks for it.
+pub(super) fn check_names(config: &Config, connected: &[Connected]) -> Result<(), Fault> {
+    let is_reachable = connected.iter().any(|subnet| subnet.index != LOOPBACK);
+    if config.http.host_dns && !is_reachable {
+        return Err(Fault::HostCannot(
+            "http.host_dns asks a name server, and this host has no address to ask from: give it \
+             one, or switch it off"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Why an interface has no place: it does not exist.
