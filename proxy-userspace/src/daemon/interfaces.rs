@@ -1,148 +1,153 @@
-//! The interfaces of ours and this host's addresses, as they change.
+//! The interfaces of ours: those that are named, there or not, and those that patterns brought.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
 use ipnet::IpNet;
-use proxy_ebpf::{framing::Framing, settings::ROLE_LAN};
+use proxy_ebpf::{abi::MAX_INTERFACES, framing::Framing, settings};
 
-use super::keeper::Keeper;
+use super::roles::{self, Entry, Roles};
 use crate::{
-    dataplane::attach,
-    netconf::{
-        links::{self, Link},
-        own,
-    },
+    config::{Config, Missing},
+    fault::Fault,
+    netconf::links::Link,
 };
 
 /// An interface with a role.
 #[derive(Clone, Debug)]
 pub(super) struct Interface {
     pub(super) name: String,
-    /// [`ROLE_LAN`] or [`ROLE_WAN`](proxy_ebpf::settings::ROLE_WAN).
+    /// [`ROLE_LAN`](settings::ROLE_LAN) or [`ROLE_WAN`](settings::ROLE_WAN).
     pub(super) role: u32,
-    /// Its place in the list.
+    /// Its place in the counters of deliveries, for as long as it is in the list.
     pub(super) slot: u32,
-    /// The kernel's word for its link type.
+    /// The pattern that brought it; it goes from the list with the link.
+    pub(super) pattern: Option<String>,
+    /// The kernel's word for its link type when it was there last; empty if it never was.
     pub(super) kind: String,
     /// What its packets begin with, and so which program it carries.
-    pub(super) framing: Framing,
+    pub(super) framing: Option<Framing>,
     /// Its index while it is there and carries our program.
     pub(super) index: Option<u32>,
+    /// How often it was attached.
+    pub(super) attached: u64,
 }
 
 impl Interface {
+    fn new(name: &str, role: u32, slot: u32, pattern: Option<&str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            slot,
+            pattern: pattern.map(str::to_owned),
+            kind: String::new(),
+            framing: None,
+            index: None,
+            attached: 0,
+        }
+    }
+
     pub(super) const fn role_name(&self) -> &'static str {
-        if self.role == ROLE_LAN { "lan" } else { "wan" }
+        roles::role_name(self.role)
+    }
+
+    /// What the programs are told of it.
+    pub(super) const fn told(&self, valve: [u32; 2]) -> settings::Interface {
+        settings::Interface {
+            role: self.role,
+            slot: self.slot,
+            valve,
+        }
     }
 }
 
 /// All of them, and the prefixes that are this host's own.
 pub(super) struct Interfaces {
-    list: Vec<Interface>,
-    own: BTreeSet<IpNet>,
+    pub(super) roles: Roles,
+    /// Those that are named, then those that patterns brought.
+    pub(super) list: Vec<Interface>,
+    /// What cannot be attached, and why.
+    pub(super) refused: Vec<String>,
+    /// For each pattern, how often a link was attached that it stands for.
+    brought: BTreeMap<String, u64>,
+    pub(super) own: BTreeSet<IpNet>,
 }
 
 impl Interfaces {
-    pub(super) const fn new(list: Vec<Interface>) -> Self {
-        Self {
-            list,
-            own: BTreeSet::new(),
+    /// What the configuration wants of these links. None is attached yet.
+    pub(super) fn new(config: &Config, links: &[Link]) -> Result<Self, Fault> {
+        let roles = Roles::new(&config.intercept);
+        let mut list: Vec<Interface> = Vec::new();
+        for Entry { text, role, .. } in roles.names() {
+            check_named(text, links, config.intercept.missing)?;
+            let slot = u32::try_from(list.len()).unwrap_or(u32::MAX);
+            list.push(Interface::new(text, *role, slot, None));
         }
+        if list.len() > MAX_INTERFACES as usize {
+            return Err(Fault::Usage(format!(
+                "{} interfaces are more than the {MAX_INTERFACES} that weir can be on",
+                list.len()
+            )));
+        }
+        Ok(Self {
+            roles,
+            list,
+            refused: Vec::new(),
+            brought: BTreeMap::new(),
+            own: BTreeSet::new(),
+        })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Interface> {
         self.list.iter()
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.list
-            .iter()
-            .map(|interface| interface.name.clone())
-            .collect()
+    /// Makes room for a link that a pattern stands for, and returns its place. `None` if there
+    /// are as many as there can be.
+    pub(super) fn admit(&mut self, name: &str, role: u32, pattern: &str) -> Option<usize> {
+        let taken: BTreeSet<u32> = self.iter().map(|interface| interface.slot).collect();
+        let slot = (0..MAX_INTERFACES).find(|slot| !taken.contains(slot))?;
+        let new = Interface::new(name, role, slot, Some(pattern));
+        self.list.push(new);
+        Some(self.list.len() - 1)
+    }
+
+    /// An interface has been attached.
+    pub(super) fn note_attached(&mut self, place: usize, link: &Link, framing: Framing) {
+        let interface = &mut self.list[place];
+        interface.index = Some(link.index);
+        interface.framing = Some(framing);
+        interface.attached += 1;
+        if let Some(pattern) = &interface.pattern {
+            *self.brought.entry(pattern.clone()).or_default() += 1;
+        }
+    }
+
+    /// How often a link was attached that this pattern stands for.
+    pub(super) fn brought(&self, pattern: &str) -> u64 {
+        self.brought.get(pattern).copied().unwrap_or_default()
     }
 }
 
-impl Keeper {
-    /// Brings everything up to date with the network as it is now.
-    pub(super) async fn network_changed(&mut self) {
-        match links::list(&self.handle).await {
-            Ok(links) => self.look_at_links(&links),
-            Err(error) => tracing::error!(%error, "interfaces may be out of date"),
+/// Refuses a name that no link has, unless it is waited for, and links that we cannot be on.
+fn check_named(name: &str, links: &[Link], missing: Missing) -> Result<(), Fault> {
+    let Some(link) = links.iter().find(|link| link.name == name) else {
+        if missing == Missing::Wait {
+            tracing::warn!(interface = name, "no such interface yet: it is waited for");
+            return Ok(());
         }
-        if let Err(error) = self.refresh_own_addresses().await {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "own addresses may be out of date"
-            );
-        }
-        self.look_around().await;
+        let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+        return Err(Fault::Usage(format!(
+            "no interface {name} here (there are {}): check the name, or --netns; \
+             intercept.missing = \"wait\" waits for it",
+            there.join(", ")
+        )));
+    };
+    if link.framing.is_none() {
+        return Err(Fault::HostCannot(format!(
+            "interface {name} is of link type {}: weir intercepts on Ethernet interfaces and on \
+             those without a link-layer header (ppp, tun, wireguard, ipip, sit, gre)",
+            link.kind
+        )));
     }
-
-    /// Brings the map of own addresses up to date with the routing tables.
-    pub(super) async fn refresh_own_addresses(&mut self) -> Result<()> {
-        let now = own::prefixes(&self.handle).await?;
-        let before = &mut self.interfaces.own;
-        for prefix in now.difference(before).copied().collect::<Vec<_>>() {
-            self.dataplane.add_own(prefix)?;
-            before.insert(prefix);
-        }
-        for prefix in before.difference(&now).copied().collect::<Vec<_>>() {
-            self.dataplane.remove_own(prefix)?;
-            before.remove(&prefix);
-        }
-        Ok(())
-    }
-
-    fn look_at_links(&mut self, links: &[Link]) {
-        for interface in &mut self.interfaces.list {
-            let link = links.iter().find(|link| link.name == interface.name);
-            if let Some(link) = link {
-                interface.kind.clone_from(&link.kind);
-            }
-            let now = link.and_then(|link| Some((link.index, link.framing?)));
-            if now == interface.index.map(|index| (index, interface.framing)) {
-                continue;
-            }
-            if let Some(old) = interface.index.take() {
-                if let Err(error) = self.dataplane.forget(old) {
-                    tracing::warn!(interface = interface.name, %error, "cannot forget it");
-                }
-                // A link may change its type and stay; what is attached is for the other.
-                if link.is_some_and(|link| link.index == old)
-                    && let Err(error) = attach::detach_all(&interface.name, old)
-                {
-                    tracing::error!(interface = interface.name, %error, "cannot detach from it");
-                    interface.index = Some(old);
-                    continue;
-                }
-            }
-            // Its rules go by name and never went.
-            let Some((index, framing)) = now else {
-                let why = link.map_or_else(
-                    || "gone".to_owned(),
-                    |link| format!("of link type {} now", link.kind),
-                );
-                tracing::error!(
-                    interface = interface.name,
-                    "the interface is {why}: nothing is intercepted on it until it is back"
-                );
-                continue;
-            };
-            let Interface { role, slot, .. } = *interface;
-            let attached = self
-                .dataplane
-                .attach(&interface.name, index, framing, role, slot);
-            match attached {
-                Ok(()) => {
-                    tracing::info!(interface = interface.name, "attached again");
-                    interface.index = Some(index);
-                    interface.framing = framing;
-                }
-                Err(error) => {
-                    tracing::error!(interface = interface.name, %error, "cannot attach again");
-                }
-            }
-        }
-    }
+    Ok(())
 }

@@ -10,8 +10,8 @@ use anyhow::Result;
 use proxy_ebpf::settings::Settings;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, watch},
-    time::{Interval, MissedTickBehavior, interval, sleep},
+    sync::{mpsc, watch},
+    time::{self, Interval, MissedTickBehavior, interval},
 };
 
 use super::{
@@ -31,7 +31,7 @@ use crate::{
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
     learn::{Event, Learner},
-    netconf::{Handle, delivery::Plan, journal::Journal},
+    netconf::{Handle, delivery::Plan, journal::Journal, watch::Changes},
     policy::Policy,
     session::Shared,
 };
@@ -39,7 +39,8 @@ use crate::{
 /// How often counters are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long changes of the network are let settle.
+/// How long changes of the network are let settle, but for links: they come in bursts, and are
+/// taken in together.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// Clients can cause an overload as often as they like; it is told no oftener than this.
@@ -85,7 +86,9 @@ pub(super) struct Running {
 /// What the keeper reacts to.
 pub(super) struct Inputs {
     calls: mpsc::Receiver<Call>,
-    changed: Arc<Notify>,
+    changes: Arc<Changes>,
+    /// When changes of the network will have settled, if there are some.
+    settled: Option<time::Instant>,
     ticks: Interval,
     signals: Signals,
     _server: Server,
@@ -114,7 +117,7 @@ impl Signals {
 impl Inputs {
     pub(super) fn new(
         calls: mpsc::Receiver<Call>,
-        changed: Arc<Notify>,
+        changes: Arc<Changes>,
         server: Server,
         signals: Signals,
     ) -> Self {
@@ -122,7 +125,8 @@ impl Inputs {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             calls,
-            changed,
+            changes,
+            settled: None,
             ticks,
             signals,
             _server: server,
@@ -170,9 +174,12 @@ impl Keeper {
                 }
                 return !stop;
             }
-            () = inputs.changed.notified() => {
-                // Changes come in bursts; they are taken in together.
-                sleep(SETTLE).await;
+            () = inputs.changes.links.notified() => self.links_changed().await,
+            () = inputs.changes.network.notified() => {
+                inputs.settled.get_or_insert_with(|| time::Instant::now() + SETTLE);
+            }
+            () = until(inputs.settled) => {
+                inputs.settled = None;
                 self.network_changed().await;
             }
             () = self.lasting.pressure.notified() => self.tick(),
@@ -298,5 +305,13 @@ impl Keeper {
             self.overload_told = Some(Instant::now());
         }
         overloaded
+    }
+}
+
+/// Until then; for ever, if it is never.
+async fn until(moment: Option<time::Instant>) {
+    match moment {
+        Some(moment) => time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

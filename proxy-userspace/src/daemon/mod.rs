@@ -2,11 +2,13 @@
 
 mod bypass;
 mod edit;
+mod follow;
 mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
 mod preflight;
+mod roles;
 mod settings;
 mod start;
 mod status;

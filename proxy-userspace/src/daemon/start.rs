@@ -9,10 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::unistd::Gid;
-use proxy_ebpf::{
-    abi::MAX_WORKERS,
-    settings::{ROLE_LAN, ROLE_WAN},
-};
+use proxy_ebpf::{abi::MAX_WORKERS, settings::ROLE_LAN};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +17,7 @@ use super::{
     Options,
     bypass::Lists,
     instance::Claim,
-    interfaces::{Interface, Interfaces},
+    interfaces::Interfaces,
     keeper::{Inputs, Keeper, Running, Signals},
     learn, preflight,
     settings::{self, DECLINING, Lasting},
@@ -42,7 +39,8 @@ use crate::{
         self,
         delivery::{self, DeliveryError},
         journal::Journal,
-        links, netns, watch as network,
+        links, netns,
+        watch::{self as network, Changes},
     },
     observe::{AccessLog, Stats},
     policy::Policy,
@@ -88,11 +86,11 @@ async fn start_claimed(
     undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
     let handle = netconf::connect()?;
     let links = links::list(&handle).await?;
-    let interfaces = resolve(config, &links)?;
+    let interfaces = Interfaces::new(config, &links)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
     // where its journal is lost.
-    for interface in interfaces.iter() {
-        attach::detach_all(&interface.name, interface.index.unwrap_or(0))?;
+    for link in &links {
+        attach::detach_all(&link.name, link.index)?;
     }
     let plan = settings::plan(config);
     delivery::remove_all(&handle, plan.table).await?;
@@ -101,7 +99,7 @@ async fn start_claimed(
         DeliveryError::Netlink(error) => anyhow::Error::from(error),
     })?;
     let families = preflight::families(config.intercept.families);
-    surroundings::check(&handle, &interfaces, &links, &families).await?;
+    surroundings::check(&handle, &interfaces.roles, &links, &families).await?;
     preflight::mention_forwarding(&families);
 
     let mut lists = Lists::open(
@@ -124,7 +122,6 @@ async fn start_claimed(
         instance: options.instance.clone(),
         pid: std::process::id(),
         netns: netns::current_id()?,
-        interfaces: interfaces.names(),
         socket_mark: plan.socket_mark,
         table: plan.table,
     };
@@ -147,7 +144,7 @@ async fn start_claimed(
             reports,
             declining: Arc::new(Semaphore::new(DECLINING)),
         },
-        valves: Valves::new(interfaces.iter().count()),
+        valves: Valves::default(),
         translations: Translations::new(room),
         learner: Learner::new(learn::terms(&options.config)),
         seen,
@@ -197,17 +194,17 @@ async fn begin(
     signals: Signals,
     group: Option<Gid>,
 ) -> Result<(Inputs, Vec<Worker>)> {
-    let changed = Arc::new(Notify::new());
-    network::spawn(Arc::clone(&changed))?;
+    let changes = Arc::new(Changes::default());
+    network::spawn(Arc::clone(&changes))?;
     keeper.refresh_own_addresses().await?;
     keeper
         .plan
         .add_routes(&keeper.handle, &keeper.families)
         .await?;
-    for name in keeper.interfaces.names() {
+    for named in keeper.interfaces.iter() {
         keeper
             .plan
-            .add_rules(&keeper.handle, &name, &keeper.families)
+            .add_rules(&keeper.handle, &named.name, &keeper.families)
             .await?;
     }
 
@@ -230,22 +227,16 @@ async fn begin(
     let settings = settings::kernel(config, &keeper.families, keeper.workers);
     keeper.dataplane.set_settings(settings)?;
     keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
-    for interface in keeper.interfaces.iter() {
-        let index = interface.index.unwrap_or(0);
-        keeper.dataplane.attach(
-            &interface.name,
-            index,
-            interface.framing,
-            interface.role,
-            interface.slot,
-        )?;
+    let links = links::list(&keeper.handle).await?;
+    if let Some(fault) = keeper.follow_links(&links).await.into_iter().next() {
+        return Err(fault);
     }
 
     let (calls, call_inputs) = mpsc::channel(16);
     let server = Server::start(claim.run_dir(), calls, group)
         .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
     keeper.look_around().await;
-    Ok((Inputs::new(call_inputs, changed, server, signals), workers))
+    Ok((Inputs::new(call_inputs, changes, server, signals), workers))
 }
 
 /// A worker's listeners of all families, each in its slot.
@@ -280,35 +271,4 @@ fn lans(interfaces: &Interfaces) -> BTreeMap<InterfaceName, u32> {
         .filter(|interface| interface.role == ROLE_LAN);
     lans.filter_map(|lan| Some((lan.name.parse().ok()?, lan.slot)))
         .collect()
-}
-
-fn resolve(config: &Config, links: &[links::Link]) -> Result<Interfaces, Fault> {
-    let lan = config.intercept.lan.iter().map(|name| (name, ROLE_LAN));
-    let wan = config.intercept.wan.iter().map(|name| (name, ROLE_WAN));
-    let mut interfaces = Vec::new();
-    for (slot, (name, role)) in (0..).zip(lan.chain(wan)) {
-        let Some(link) = links.iter().find(|link| link.name == *name) else {
-            let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
-            return Err(Fault::Usage(format!(
-                "no interface {name} here (there are {}): check the name, or --netns",
-                there.join(", ")
-            )));
-        };
-        let Some(framing) = link.framing else {
-            return Err(Fault::HostCannot(format!(
-                "interface {name} is of link type {}: weir intercepts on Ethernet interfaces and on \
-                 those without a link-layer header (ppp, tun, wireguard, ipip, sit, gre)",
-                link.kind
-            )));
-        };
-        interfaces.push(Interface {
-            name: name.clone(),
-            role,
-            slot,
-            kind: link.kind.clone(),
-            framing,
-            index: Some(link.index),
-        });
-    }
-    Ok(Interfaces::new(interfaces))
 }

@@ -6,7 +6,10 @@
 use anyhow::Result;
 use proxy_ebpf::settings::ROLE_LAN;
 
-use super::{interfaces::Interfaces, keeper::Keeper};
+use super::{
+    keeper::Keeper,
+    roles::{Roles, Wanted},
+};
 use crate::{
     config::Dscp,
     fault::Fault,
@@ -39,16 +42,18 @@ impl Warning {
 /// Refuses a network in which interception cannot work.
 pub(super) async fn check(
     handle: &Handle,
-    interfaces: &Interfaces,
+    roles: &Roles,
     links: &[Link],
     families: &[u8],
 ) -> Result<()> {
     let connected = addresses::connected(handle).await?;
-    let broken = in_vrfs(interfaces, links).into_iter().chain(overlaps(
-        &lans(interfaces),
-        &connected,
-        families,
-    ));
+    let sorted = roles.sort(links);
+    let lans = lans(&sorted.wanted);
+    let broken = sorted
+        .contradictory
+        .into_iter()
+        .chain(in_vrfs(&sorted.wanted, links))
+        .chain(overlaps(&lans, &connected, families));
     match broken.reduce(|all, one| all + "; " + &one) {
         None => Ok(()),
         Some(all) => Err(Fault::HostCannot(all).into()),
@@ -82,9 +87,11 @@ impl Keeper {
         let links = links::list(&self.handle).await?;
         let connected = addresses::connected(&self.handle).await?;
         let rules = rules::of_others(&self.handle, self.plan.table).await?;
-        let lans = lans(&self.interfaces);
-        let broken = in_vrfs(&self.interfaces, &links)
-            .into_iter()
+        let sorted = self.interfaces.roles.sort(&links);
+        let lans = lans(&sorted.wanted);
+        let refused = self.interfaces.refused.iter().cloned();
+        let broken = refused
+            .chain(in_vrfs(&sorted.wanted, &links))
             .chain(overlaps(&lans, &connected, &self.families));
         let names: Vec<_> = lans.iter().map(|(name, _)| *name).collect();
         let dscp = config.spoof.dscp == Dscp::Copy;
@@ -100,15 +107,15 @@ impl Keeper {
 }
 
 /// Name and index of each LAN that is there.
-fn lans(interfaces: &Interfaces) -> Vec<(&str, u32)> {
-    let lans = interfaces.iter().filter(|it| it.role == ROLE_LAN);
-    lans.filter_map(|lan| Some((lan.name.as_str(), lan.index?)))
+fn lans<'a>(ours: &[Wanted<'a>]) -> Vec<(&'a str, u32)> {
+    let lans = ours.iter().filter(|it| it.role & ROLE_LAN != 0);
+    lans.map(|lan| (lan.link.name.as_str(), lan.link.index))
         .collect()
 }
 
 /// What is wrong with interfaces of ours that have a part in a VRF.
-fn in_vrfs(interfaces: &Interfaces, links: &[Link]) -> Vec<String> {
-    let ours = interfaces.iter().map(|interface| interface.name.as_str());
+fn in_vrfs(ours: &[Wanted<'_>], links: &[Link]) -> Vec<String> {
+    let ours = ours.iter().map(|it| it.link.name.as_str());
     ours.filter_map(|name| in_vrf(name, links)).collect()
 }
 

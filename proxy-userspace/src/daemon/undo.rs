@@ -78,7 +78,6 @@ pub(super) fn left_by(instance: &str, run_dir: &Path, usual: &Host) -> Result<Ve
         instance: instance.to_owned(),
         pid: 0,
         netns,
-        interfaces: Vec::new(),
         socket_mark: usual.socket_mark,
         table: usual.table,
     };

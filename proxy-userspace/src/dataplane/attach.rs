@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
@@ -26,15 +26,23 @@ pub struct AttachError {
     operation: &'static str,
     at: String,
     cause: String,
+    errno: Option<i32>,
     remedy: &'static str,
+}
+
+impl AttachError {
+    pub(super) const fn is_of_a_missing_link(&self) -> bool {
+        matches!(self.errno, Some(libc::ENODEV))
+    }
 }
 
 /// Keeps the `sk_lookup` program attached; see [`Dataplane::detach_listen`].
 pub struct ListenLink(SkLookupLinkId);
 
 impl Dataplane {
-    /// Gives the interface its role and attaches the TC program for its framing to its ingress, and
-    /// to a WAN's egress the one that records translations.
+    /// Tells the programs of the interface and attaches the TC program for its framing to its
+    /// ingress, and to a WAN's egress the one that records translations. On an error the interface
+    /// carries none of them.
     ///
     /// # Errors
     ///
@@ -44,12 +52,27 @@ impl Dataplane {
         name: &str,
         index: u32,
         framing: Framing,
-        role: u32,
-        slot: u32,
+        interface: Interface,
     ) -> Result<(), DataplaneError> {
-        self.set_role(index, role, slot, [0; 2])?;
+        let attached = self.attach_all(name, index, framing, interface);
+        if attached.is_err() {
+            // What is said is why it could not be attached.
+            let _ = self.forget(index);
+            let _ = self.detach(name, index);
+        }
+        attached
+    }
+
+    fn attach_all(
+        &mut self,
+        name: &str,
+        index: u32,
+        framing: Framing,
+        interface: Interface,
+    ) -> Result<(), DataplaneError> {
+        self.set_interface(index, interface)?;
         self.attach_to(name, index, framing.program(), Hook::Ingress)?;
-        if role & ROLE_WAN != 0 {
+        if interface.role & ROLE_WAN != 0 {
             self.attach_to(name, index, PROGRAM_RECORD, Hook::Egress)?;
         }
         Ok(())
@@ -63,14 +86,32 @@ impl Dataplane {
         hook: Hook,
     ) -> Result<(), DataplaneError> {
         let program = self.program_fd(program)?;
-        bpf::attach_tcx(program.as_fd(), index, hook).map_err(|error| {
-            let remedy = match error.raw_os_error() {
-                Some(libc::EINVAL) => " (TCX needs Linux 6.6 or later)",
-                Some(libc::EPERM) => " (CAP_BPF and CAP_NET_ADMIN are needed)",
-                _ => "",
-            };
-            failed("attach", name, &error, remedy)
-        })?;
+        match bpf::attach_tcx(program.as_fd(), index, hook) {
+            // A link that came back from another namespace has it still.
+            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => {
+                let remedy = match error.raw_os_error() {
+                    Some(libc::EINVAL) => " (TCX needs Linux 6.6 or later)",
+                    Some(libc::EPERM) => " (CAP_BPF and CAP_NET_ADMIN are needed)",
+                    _ => "",
+                };
+                Err(failed("attach", name, &error, remedy).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes this daemon's own programs from an interface. What is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn detach(&mut self, name: &str, index: u32) -> Result<(), DataplaneError> {
+        for program in OURS {
+            let program = self.program_fd(program)?;
+            for hook in Hook::BOTH {
+                detach_from(name, index, program.as_fd(), hook)?;
+            }
+        }
         Ok(())
     }
 
@@ -86,19 +127,16 @@ impl Dataplane {
         }
     }
 
-    /// Gives an interface its role, its slot, and the state of its valves (IPv4, IPv6).
+    /// Tells the programs of an interface.
     ///
     /// # Errors
     ///
     /// If the map refuses.
-    pub fn set_role(
+    pub fn set_interface(
         &mut self,
         index: u32,
-        role: u32,
-        slot: u32,
-        valve: [u32; 2],
+        interface: Interface,
     ) -> Result<(), DataplaneError> {
-        let interface = Interface { role, slot, valve };
         self.interfaces
             .insert(index, interface, 0)
             .map_err(writing(map::INTERFACES))
@@ -115,6 +153,7 @@ impl Dataplane {
             operation: "attach",
             at: "for socket lookups".to_owned(),
             cause: chain(&error),
+            errno: None,
             remedy: "",
         })?;
         Ok(ListenLink(link))
@@ -178,17 +217,24 @@ pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError
 pub fn detach_all(interface: &str, index: u32) -> Result<(), AttachError> {
     for hook in Hook::BOTH {
         for program in attached(interface, hook)? {
-            match bpf::detach_tcx(program.as_fd(), index, hook) {
-                Err(error)
-                    if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
-                {
-                    return Err(failed("detach", interface, &error, ""));
-                }
-                _ => {}
-            }
+            detach_from(interface, index, program.as_fd(), hook)?;
         }
     }
     Ok(())
+}
+
+fn detach_from(
+    interface: &str,
+    index: u32,
+    program: BorrowedFd<'_>,
+    hook: Hook,
+) -> Result<(), AttachError> {
+    match bpf::detach_tcx(program, index, hook) {
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+            Err(failed("detach", interface, &error, ""))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn failed(
@@ -201,6 +247,7 @@ fn failed(
         operation,
         at: format!("of {interface}"),
         cause: error.to_string(),
+        errno: error.raw_os_error(),
         remedy,
     }
 }

@@ -1,8 +1,8 @@
 //! What we put on the host, written down before it is done.
 //!
-//! The journal names where to look (namespace, interfaces, marks), not single acts: each undo
-//! removes whatever carries our protocol number, our program's name or our socket mark there, so
-//! it is right however far the daemon had come when it died.
+//! The journal names where to look (namespace, table, mark), not single acts: each undo removes
+//! whatever carries our protocol number, our program's name or our socket mark there, so it is
+//! right however far the daemon had come when it died, and whichever links have come since.
 
 use std::{
     fs::{self, File},
@@ -23,8 +23,6 @@ pub struct Journal {
     pub pid: u32,
     /// Network namespace ([`super::netns::current_id`]).
     pub netns: u64,
-    /// Interfaces that may carry our program.
-    pub interfaces: Vec<String>,
     /// The bit on our sockets.
     pub socket_mark: u32,
     /// The table of our rules and routes.
@@ -120,7 +118,6 @@ mod tests {
             instance: "default".to_owned(),
             pid: 1,
             netns: 4_026_531_840,
-            interfaces: vec!["eth0".to_owned()],
             socket_mark: 0x2000_0000,
             table: 8780,
         }

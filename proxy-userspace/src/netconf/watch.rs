@@ -4,24 +4,53 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use netlink_packet_core::NetlinkPayload;
-use netlink_packet_route::{RouteNetlinkMessage, route::RouteType};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    route::{RouteMessage, RouteType},
+};
 use rtnetlink::MulticastGroup;
 use tokio::sync::Notify;
 
 use super::NetlinkError;
 
-/// Wakes `changed` whenever an interface, a policy rule or a route of type local has come, gone or
-/// changed, from a task on the current runtime, in the network namespace of the calling thread.
-/// With each address comes such a route; addresses themselves are not watched, since IPv6's
-/// change with every router advertisement.
-///
-/// It does not say what: whoever is woken looks at the whole, and so misses nothing where the
-/// kernel had to drop messages. Other routes do not wake it; a router may have a million.
+/// What has changed. It does not say how: whoever is woken looks at the whole, and so misses
+/// nothing where the kernel had to drop messages.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// An interface has come, gone or changed.
+    pub links: Notify,
+    /// So has an interface, a policy rule or a route of type local. With each address comes such a
+    /// route; addresses themselves are not watched, since IPv6's change with every router
+    /// advertisement. Nor are other routes; a router may have a million.
+    pub network: Notify,
+}
+
+impl Changes {
+    fn take_in(&self, message: &NetlinkPayload<RouteNetlinkMessage>) {
+        let is_local = |route: &RouteMessage| route.header.kind == RouteType::Local;
+        let NetlinkPayload::InnerMessage(message) = message else {
+            // The kernel's word that it had to drop messages.
+            self.links.notify_one();
+            return self.network.notify_one();
+        };
+        match message {
+            RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route)
+                if !is_local(route) => {}
+            RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_) => {
+                self.links.notify_one();
+                self.network.notify_one();
+            }
+            _ => self.network.notify_one(),
+        }
+    }
+}
+
+/// Watches the network namespace of the calling thread, from a task on the current runtime.
 ///
 /// # Errors
 ///
 /// If the netlink socket cannot be opened.
-pub fn spawn(changed: Arc<Notify>) -> Result<(), NetlinkError> {
+pub fn spawn(changes: Arc<Changes>) -> Result<(), NetlinkError> {
     let groups = [
         MulticastGroup::Link,
         MulticastGroup::Ipv4Route,
@@ -36,16 +65,7 @@ pub fn spawn(changed: Arc<Notify>) -> Result<(), NetlinkError> {
         // The connection ends when its last handle does.
         let _handle = handle;
         while let Some((message, _)) = messages.next().await {
-            let concerns_us = match message.payload {
-                NetlinkPayload::InnerMessage(
-                    RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
-                ) => route.header.kind == RouteType::Local,
-                // Links, rules, and the kernel's word that it had to drop messages.
-                _ => true,
-            };
-            if concerns_us {
-                changed.notify_one();
-            }
+            changes.take_in(&message.payload);
         }
     });
     Ok(())

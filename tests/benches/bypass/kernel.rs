@@ -182,7 +182,14 @@ pub(crate) fn client(family: u32) -> Bits {
 fn prepare(dataplane: &mut Dataplane, lan: u32, wan: u32) -> (ListenLink, [TcpListener; 2]) {
     for (slot, (index, role)) in (0..).zip([(lan, ROLE_LAN), (wan, ROLE_WAN)]) {
         dataplane
-            .set_role(index, role, slot, [0; 2])
+            .set_interface(
+                index,
+                proxy_ebpf::settings::Interface {
+                    role,
+                    slot,
+                    valve: [0; 2],
+                },
+            )
             .expect("a role");
     }
     for family in Family::BOTH {

@@ -3,7 +3,9 @@
 use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
-use crate::config::settings::{Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Unknown};
+use crate::config::settings::{
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, Unknown,
+};
 
 /// A setting that is one of a few words.
 pub(in crate::config) trait Word: Copy + PartialEq + 'static {
@@ -52,6 +54,11 @@ impl Word for Dscp {
 impl Word for Damaged {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("direct", Self::Direct)];
+}
+
+impl Word for Missing {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("wait", Self::Wait)];
 }
 
 /// One of the words of a [`Word`].
