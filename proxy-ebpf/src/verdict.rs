@@ -44,11 +44,13 @@ pub enum Reason {
     NoListener = 14,
     /// The worker has not written its heartbeat in time: the daemon hangs.
     StaleHeartbeat = 15,
+    /// On a bridge: the same client and origin are in use in another VLAN.
+    VlanConflict = 16,
 }
 
 impl Reason {
     /// Number of reasons.
-    pub const COUNT: u32 = 16;
+    pub const COUNT: u32 = 17;
 
     /// Every reason, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -68,6 +70,7 @@ impl Reason {
         Self::Overload,
         Self::NoListener,
         Self::StaleHeartbeat,
+        Self::VlanConflict,
     ];
 
     /// The word.
@@ -90,6 +93,7 @@ impl Reason {
             Self::Overload => "overload",
             Self::NoListener => "no-listener",
             Self::StaleHeartbeat => "stale-heartbeat",
+            Self::VlanConflict => "vlan-conflict",
         }
     }
 }
@@ -106,6 +110,8 @@ pub enum Route {
     None = 2,
     /// Forwarding is off, so nothing would be forwarded anyway; nothing is lost by intercepting.
     ForwardingOff = 3,
+    /// On a bridge: client and origin are in use in another VLAN.
+    OtherVlan = 4,
 }
 
 /// The state of the listener that `sk_lookup` would choose for a flow.
@@ -177,6 +183,7 @@ pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
         Route::Wan | Route::ForwardingOff => {}
         Route::Elsewhere => return Reason::RouteNotWan,
         Route::None => return Reason::NoRoute,
+        Route::OtherVlan => return Reason::VlanConflict,
     }
     match facts.bypass(flow) {
         Bypass::No => {}
@@ -329,6 +336,8 @@ mod tests {
         assert_eq!(verdict(&world), Reason::RouteNotWan);
         world.route = Route::None;
         assert_eq!(verdict(&world), Reason::NoRoute);
+        world.route = Route::OtherVlan;
+        assert_eq!(verdict(&world), Reason::VlanConflict);
         world.route = Route::ForwardingOff;
         assert_eq!(verdict(&world), Reason::BypassDestination);
         world.bypass = Bypass::Source;

@@ -302,7 +302,7 @@ fn a_link_that_changes_its_type_is_attached_again() {
     let state = becomes("hdlc", false);
     assert!(programs(&state, LAN).is_empty());
     all_direct(&world.net);
-    world.weir.says("of link type hdlc now");
+    world.weir.says("of link type hdlc");
     // It says that it is Ethernet, and has the program for that.
     links[0].set_link_type(lan, 1);
     let state = becomes("ether", true);

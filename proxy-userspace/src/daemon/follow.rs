@@ -3,10 +3,13 @@
 
 use anyhow::{Context as _, Error, Result};
 
-use super::{keeper::Keeper, roles::Wanted};
-use crate::netconf::{
-    links::{self, Link},
-    own,
+use super::{keeper::Keeper, roles::Given};
+use crate::{
+    dataplane::attach::Place,
+    netconf::{
+        links::{self, Link},
+        own,
+    },
 };
 
 impl Keeper {
@@ -21,6 +24,7 @@ impl Keeper {
             }
             Err(error) => tracing::error!(%error, "interfaces may be out of date"),
         }
+        self.tend_bridge().await;
     }
 
     /// Brings everything else up to date with the network as it is now.
@@ -52,67 +56,62 @@ impl Keeper {
     /// Attaches what is ours of these links, and lets go of what is no longer. What could not be
     /// attached is returned; it is tried again with the next change.
     pub(super) async fn follow_links(&mut self, links: &[Link]) -> Vec<Error> {
-        let roles = self.interfaces.roles.clone();
-        let sorted = roles.sort(links);
         let mut faults = Vec::new();
         // What is over makes room, in the kernel's map too.
-        for place in (0..self.interfaces.list.len()).rev() {
-            let name = &self.interfaces.list[place].name;
-            let wanted = sorted.wanted.iter().find(|it| it.link.name == *name);
-            if let Err(error) = self.let_go(place, wanted, links).await {
-                faults.push(error);
+        for at in (0..self.interfaces.list.len()).rev() {
+            faults.extend(self.let_go(at, links).await.err());
+        }
+        self.interfaces.refused = self.interfaces.roles.contradictions(links);
+        for at in 0..self.interfaces.list.len() {
+            if self.interfaces.list[at].place.is_none()
+                && let Ok(place) = self.interfaces.list[at].find(links)
+            {
+                faults.extend(self.take_on(at, place).await.err());
             }
         }
-        self.interfaces.refused = sorted.contradictory;
-        self.interfaces.refused.extend(sorted.unsuitable);
-        for wanted in &sorted.wanted {
-            if let Err(error) = self.take_on(wanted).await {
-                faults.push(error);
+        let roles = self.interfaces.roles.clone();
+        for (link, given) in roles.sort(links) {
+            if let Given::Matched(role, pattern) = given
+                && !self.interfaces.iter().any(|it| it.name == link.name)
+            {
+                let admitted = self.admit(link, role, pattern, links).await;
+                faults.extend(admitted.err());
             }
         }
         faults
     }
 
-    /// Lets go of the interface in this place, as far as it is not what is `wanted` under its name.
-    async fn let_go(
-        &mut self,
-        place: usize,
-        wanted: Option<&Wanted<'_>>,
-        links: &[Link],
-    ) -> Result<()> {
-        let interface = &mut self.interfaces.list[place];
-        let link = links.iter().find(|link| link.name == interface.name);
-        if let Some(link) = link {
+    /// Lets go of an interface as far as it is no longer where it was.
+    async fn let_go(&mut self, at: usize, links: &[Link]) -> Result<()> {
+        let interface = &mut self.interfaces.list[at];
+        if let Some(link) = links.iter().find(|link| link.name == interface.name) {
             interface.kind.clone_from(&link.kind);
         }
-        let now = wanted.map(|it| (it.link.index, Some(it.framing)));
-        if interface.index.is_some() && now == interface.index.map(|it| (it, interface.framing)) {
+        let now = interface.find(links);
+        if interface.place.is_some() && now.as_ref().ok() == interface.place.as_ref() {
             return Ok(());
         }
-        let had = interface.index.take();
+        let old = interface.place.take();
         let (name, by_pattern) = (interface.name.clone(), interface.pattern.is_some());
-        let released = had.map_or(Ok(()), |old| self.release(&name, old, links));
-        if wanted.is_none() && by_pattern {
-            self.interfaces.list.remove(place);
-            tracing::info!(interface = name, "gone");
-            let removed = self.plan.remove_rules(&self.handle, &name, &self.families);
-            removed.await?;
-        } else if wanted.is_none() && had.is_some() {
+        let released = old.map_or(Ok(()), |old| self.release(&name, old.index, links));
+        match now {
+            Err(_) if by_pattern => {
+                self.interfaces.list.remove(at);
+                tracing::info!(interface = name, "gone");
+                self.remove_rules(&name).await?;
+            }
             // The rules of a named one go by name and never go.
-            let why = link.map_or_else(
-                || "gone".to_owned(),
-                |link| format!("of link type {} now", link.kind),
-            );
-            tracing::error!(
+            Err(why) if old.is_some() => tracing::error!(
                 interface = name,
-                "the interface is {why}: nothing is intercepted on it until it is back"
-            );
+                "the interface is {why}; nothing is intercepted on it until it is back"
+            ),
+            _ => {}
         }
         released
     }
 
-    /// Forgets the link with this index, and takes the program from it if it is still there: under
-    /// another name, or as of another type.
+    /// Forgets the link with this index, and takes the programs from it if it is still there: under
+    /// another name, or as something else.
     fn release(&mut self, name: &str, index: u32, links: &[Link]) -> Result<()> {
         self.dataplane.forget(index)?;
         if links.iter().any(|link| link.index == index) {
@@ -121,61 +120,77 @@ impl Keeper {
         Ok(())
     }
 
-    /// Attaches a link of ours unless it is.
-    async fn take_on(&mut self, wanted: &Wanted<'_>) -> Result<()> {
-        let (name, index) = (&wanted.link.name, wanted.link.index);
-        let mut list = self.interfaces.list.iter();
-        let place = match (list.position(|it| it.name == *name), wanted.pattern) {
-            (Some(place), _) if self.interfaces.list[place].index.is_some() => return Ok(()),
-            (Some(place), _) => place,
-            (None, None) => return Ok(()),
-            (None, Some(pattern)) => {
-                let place = self.interfaces.admit(name, wanted.role, pattern);
-                let Some(place) = place else {
-                    self.interfaces.refused.push(format!(
-                        "interface {name}, which \"{pattern}\" stands for, is one too many: \
-                         nothing is intercepted on it"
-                    ));
-                    return Ok(());
-                };
-                place
+    /// Makes an interface of a link that a pattern stands for.
+    async fn admit(&mut self, link: &Link, role: u32, pattern: &str, links: &[Link]) -> Result<()> {
+        let name = &link.name;
+        let Some(at) = self.interfaces.admit(name, role, pattern) else {
+            self.interfaces.refused.push(format!(
+                "interface {name}, which \"{pattern}\" stands for, is one too many: nothing is \
+                 intercepted on it"
+            ));
+            return Ok(());
+        };
+        self.interfaces.list[at].kind.clone_from(&link.kind);
+        let place = match self.interfaces.list[at].find(links) {
+            Ok(place) => place,
+            Err(why) => {
+                self.interfaces.list.remove(at);
+                self.interfaces.refused.push(format!(
+                    "interface {name}, which \"{pattern}\" stands for, is {why}"
+                ));
+                return Ok(());
             }
         };
-        let by_pattern = self.interfaces.list[place].pattern.is_some();
-        if by_pattern {
-            // First, or what is steered meanwhile would be routed past us.
-            let added = self.plan.add_rules(&self.handle, name, &self.families);
-            if let Err(error) = added.await {
-                self.interfaces.list.remove(place);
-                return Err(error.into());
-            }
+        // First, or what is steered meanwhile would be routed past us.
+        let mut attached = self.add_rules(name).await;
+        if attached.is_ok() {
+            attached = self.take_on(at, place).await;
         }
-        let interface = &mut self.interfaces.list[place];
-        interface.kind.clone_from(&wanted.link.kind);
-        let (slot, again) = (interface.slot, interface.attached != 0);
-        let told = interface.told([0; 2]);
-        // Whatever was the matter with its deliveries, or those of another one in this place.
-        self.valves.close(slot);
-        self.dataplane.reset_deliveries(slot)?;
-        let attached = self.dataplane.attach(name, index, wanted.framing, told);
-        if let Err(error) = attached {
-            if by_pattern {
-                self.interfaces.list.remove(place);
-                let removed = self.plan.remove_rules(&self.handle, name, &self.families);
-                removed.await?;
-            }
-            if error.is_of_a_missing_link() {
+        if self.interfaces.list[at].place.is_none() {
+            self.interfaces.list.remove(at);
+            self.remove_rules(name).await?;
+        }
+        attached
+    }
+
+    /// Attaches an interface.
+    async fn take_on(&mut self, at: usize, place: Place) -> Result<()> {
+        // Whatever was the matter with its deliveries, or those of another one in its slot.
+        self.valves.close(place.slot);
+        self.dataplane.reset_deliveries(place.slot)?;
+        let interface = &self.interfaces.list[at];
+        let name = interface.name.as_str();
+        match self.dataplane.attach(name, &place) {
+            Ok(()) => {}
+            Err(error) if error.is_of_a_missing_link() => {
                 tracing::debug!(interface = name, "gone before it was attached");
                 return Ok(());
             }
-            return Err(error).with_context(|| format!("interface {name}"));
+            Err(error) => return Err(error).with_context(|| format!("interface {name}")),
         }
-        self.interfaces
-            .note_attached(place, wanted.link, wanted.framing);
-        match (again, wanted.pattern) {
-            (true, _) => tracing::info!(interface = name, "attached again"),
-            (false, Some(pattern)) => tracing::info!(interface = name, pattern, "attached"),
-            (false, None) => tracing::info!(interface = name, "attached"),
+        match (interface.attached, &interface.pattern) {
+            (1.., _) => tracing::info!(interface = name, "attached again"),
+            (0, Some(pattern)) => tracing::info!(interface = name, pattern, "attached"),
+            (0, None) => tracing::info!(interface = name, "attached"),
+        }
+        self.interfaces.note_attached(at, place);
+        Ok(())
+    }
+
+    /// The rules of a link that a pattern brought. What comes in by a bridge's port comes up
+    /// through the bridge, which has rules of its own.
+    async fn add_rules(&self, name: &str) -> Result<()> {
+        if self.interfaces.bridge().is_none() {
+            let added = self.plan.add_rules(&self.handle, name, &self.families);
+            added.await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_rules(&self, name: &str) -> Result<()> {
+        if self.interfaces.bridge().is_none() {
+            let removed = self.plan.remove_rules(&self.handle, name, &self.families);
+            removed.await?;
         }
         Ok(())
     }

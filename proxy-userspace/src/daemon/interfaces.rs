@@ -3,20 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use proxy_ebpf::{abi::MAX_INTERFACES, framing::Framing, settings};
+use proxy_ebpf::{abi::MAX_INTERFACES, settings::ROLE_BRIDGE};
 
-use super::roles::{self, Entry, Roles};
+use super::{
+    ports,
+    roles::{self, Given, Roles},
+};
 use crate::{
     config::{Config, Missing},
+    dataplane::attach::Place,
     fault::Fault,
     netconf::links::Link,
 };
+
+/// Why an interface has no place: it does not exist.
+pub(super) const GONE: &str = "gone";
 
 /// An interface with a role.
 #[derive(Clone, Debug)]
 pub(super) struct Interface {
     pub(super) name: String,
-    /// [`ROLE_LAN`](settings::ROLE_LAN) or [`ROLE_WAN`](settings::ROLE_WAN).
+    /// [`ROLE_LAN`](proxy_ebpf::settings::ROLE_LAN), [`ROLE_WAN`](proxy_ebpf::settings::ROLE_WAN)
+    /// or [`ROLE_BRIDGE`].
     pub(super) role: u32,
     /// Its place in the counters of deliveries, for as long as it is in the list.
     pub(super) slot: u32,
@@ -24,10 +32,10 @@ pub(super) struct Interface {
     pub(super) pattern: Option<String>,
     /// The kernel's word for its link type when it was there last; empty if it never was.
     pub(super) kind: String,
-    /// What its packets begin with, and so which program it carries.
-    pub(super) framing: Option<Framing>,
-    /// Its index while it is there and carries our program.
-    pub(super) index: Option<u32>,
+    /// The bridge that it has to be a port of, or that it is.
+    pub(super) bridge: Option<String>,
+    /// Where it is, while it carries our programs.
+    pub(super) place: Option<Place>,
     /// How often it was attached.
     pub(super) attached: u64,
 }
@@ -40,8 +48,8 @@ impl Interface {
             slot,
             pattern: pattern.map(str::to_owned),
             kind: String::new(),
-            framing: None,
-            index: None,
+            bridge: None,
+            place: None,
             attached: 0,
         }
     }
@@ -50,20 +58,38 @@ impl Interface {
         roles::role_name(self.role)
     }
 
-    /// What the programs are told of it.
-    pub(super) const fn told(&self, valve: [u32; 2]) -> settings::Interface {
-        settings::Interface {
+    /// Where it is now.
+    ///
+    /// # Errors
+    ///
+    /// What it is instead.
+    pub(super) fn find(&self, links: &[Link]) -> Result<Place, String> {
+        let Some(link) = links.iter().find(|link| link.name == self.name) else {
+            return Err(GONE.to_owned());
+        };
+        let Some(framing) = link.framing else {
+            return Err(format!(
+                "of link type {}: weir intercepts on Ethernet interfaces and on those without a \
+                 link-layer header (ppp, tun, wireguard, ipip, sit, gre)",
+                link.kind
+            ));
+        };
+        Ok(Place {
+            index: link.index,
+            framing,
             role: self.role,
             slot: self.slot,
-            valve,
-        }
+            bridge: self.find_bridge(link, links)?,
+        })
     }
 }
 
 /// All of them, and the prefixes that are this host's own.
 pub(super) struct Interfaces {
     pub(super) roles: Roles,
-    /// Those that are named, then those that patterns brought.
+    /// The bridge that they are ports of, if they are.
+    bridge: Option<String>,
+    /// Those that are named, their bridge, then those that patterns brought.
     pub(super) list: Vec<Interface>,
     /// What cannot be attached, and why.
     pub(super) refused: Vec<String>,
@@ -76,12 +102,20 @@ impl Interfaces {
     /// What the configuration wants of these links. None is attached yet.
     pub(super) fn new(config: &Config, links: &[Link]) -> Result<Self, Fault> {
         let roles = Roles::new(&config.intercept);
+        let meant: Vec<_> = roles.sort(links).map(|(link, _)| link).collect();
+        let bridge = ports::common_bridge(&meant, links)?;
+        let names = roles.names().map(|entry| (entry.text.as_str(), entry.role));
+        let names = names.chain(bridge.map(|bridge| (bridge, ROLE_BRIDGE)));
         let mut list: Vec<Interface> = Vec::new();
-        for Entry { text, role, .. } in roles.names() {
-            check_named(text, links, config.intercept.missing)?;
-            let slot = u32::try_from(list.len()).unwrap_or(u32::MAX);
-            list.push(Interface::new(text, *role, slot, None));
+        for (slot, (name, role)) in (0..).zip(names) {
+            let interface = Interface {
+                bridge: bridge.map(str::to_owned),
+                ..Interface::new(name, role, slot, None)
+            };
+            interface.check(links, config.intercept.missing)?;
+            list.push(interface);
         }
+        let bridge = bridge.map(str::to_owned);
         if list.len() > MAX_INTERFACES as usize {
             return Err(Fault::Usage(format!(
                 "{} interfaces are more than the {MAX_INTERFACES} that weir can be on",
@@ -90,11 +124,26 @@ impl Interfaces {
         }
         Ok(Self {
             roles,
+            bridge,
             list,
             refused: Vec::new(),
             brought: BTreeMap::new(),
             own: BTreeSet::new(),
         })
+    }
+
+    /// The links that are ours, attached or not, with their roles.
+    pub(super) fn among<'a>(&'a self, links: &'a [Link]) -> Vec<(&'a Link, u32)> {
+        let sorted = self.roles.sort(links);
+        let ours = sorted.filter_map(|(link, given)| match given {
+            Given::Named(role) | Given::Matched(role, _) => Some((link, role)),
+            Given::Nothing | Given::Both { .. } => None,
+        });
+        let bridge = links
+            .iter()
+            .find(|link| Some(&link.name) == self.bridge.as_ref());
+        ours.chain(bridge.map(|bridge| (bridge, ROLE_BRIDGE)))
+            .collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Interface> {
@@ -106,16 +155,17 @@ impl Interfaces {
     pub(super) fn admit(&mut self, name: &str, role: u32, pattern: &str) -> Option<usize> {
         let taken: BTreeSet<u32> = self.iter().map(|interface| interface.slot).collect();
         let slot = (0..MAX_INTERFACES).find(|slot| !taken.contains(slot))?;
-        let new = Interface::new(name, role, slot, Some(pattern));
-        self.list.push(new);
+        self.list.push(Interface {
+            bridge: self.bridge.clone(),
+            ..Interface::new(name, role, slot, Some(pattern))
+        });
         Some(self.list.len() - 1)
     }
 
     /// An interface has been attached.
-    pub(super) fn note_attached(&mut self, place: usize, link: &Link, framing: Framing) {
-        let interface = &mut self.list[place];
-        interface.index = Some(link.index);
-        interface.framing = Some(framing);
+    pub(super) fn note_attached(&mut self, at: usize, place: Place) {
+        let interface = &mut self.list[at];
+        interface.place = Some(place);
         interface.attached += 1;
         if let Some(pattern) = &interface.pattern {
             *self.brought.entry(pattern.clone()).or_default() += 1;
@@ -128,26 +178,25 @@ impl Interfaces {
     }
 }
 
-/// Refuses a name that no link has, unless it is waited for, and links that we cannot be on.
-fn check_named(name: &str, links: &[Link], missing: Missing) -> Result<(), Fault> {
-    let Some(link) = links.iter().find(|link| link.name == name) else {
-        if missing == Missing::Wait {
-            tracing::warn!(interface = name, "no such interface yet: it is waited for");
-            return Ok(());
+impl Interface {
+    /// Refuses one that is named and not there, unless it is waited for, or that we cannot be on.
+    fn check(&self, links: &[Link], missing: Missing) -> Result<(), Fault> {
+        let name = &self.name;
+        match self.find(links) {
+            Ok(_) => Ok(()),
+            Err(why) if why != GONE => Err(Fault::HostCannot(format!("interface {name} is {why}"))),
+            Err(_) if missing == Missing::Wait => {
+                tracing::warn!(interface = name, "no such interface yet: it is waited for");
+                Ok(())
+            }
+            Err(_) => {
+                let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+                Err(Fault::Usage(format!(
+                    "no interface {name} here (there are {}): check the name, or --netns; \
+                     intercept.missing = \"wait\" waits for it",
+                    there.join(", ")
+                )))
+            }
         }
-        let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
-        return Err(Fault::Usage(format!(
-            "no interface {name} here (there are {}): check the name, or --netns; \
-             intercept.missing = \"wait\" waits for it",
-            there.join(", ")
-        )));
-    };
-    if link.framing.is_none() {
-        return Err(Fault::HostCannot(format!(
-            "interface {name} is of link type {}: weir intercepts on Ethernet interfaces and on \
-             those without a link-layer header (ppp, tun, wireguard, ipip, sit, gre)",
-            link.kind
-        )));
     }
-    Ok(())
 }

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     Options,
+    bridge::Crossing,
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
@@ -53,6 +54,7 @@ pub(super) struct Keeper {
     pub(super) lists: Lists,
     pub(super) handle: Handle,
     pub(super) interfaces: Interfaces,
+    pub(super) crossing: Crossing,
     /// What `weir status` warns of.
     pub(super) warnings: BTreeSet<Warning>,
     pub(super) plan: Plan,
@@ -182,6 +184,8 @@ impl Keeper {
                 inputs.settled = None;
                 self.network_changed().await;
             }
+            // The first connection to a station comes right behind its first frame.
+            () = inputs.changes.stations.notified() => self.look_at_stations().await,
             () = self.lasting.pressure.notified() => self.tick(),
             _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => {

@@ -1,5 +1,6 @@
 //! The daemon: puts the rooms together, and takes them apart again.
 
+mod bridge;
 mod bypass;
 mod edit;
 mod follow;
@@ -7,6 +8,7 @@ mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod ports;
 mod preflight;
 mod roles;
 mod settings;

@@ -1,9 +1,6 @@
 //! Which links the configuration means, and what for.
 
-use proxy_ebpf::{
-    framing::Framing,
-    settings::{ROLE_LAN, ROLE_WAN},
-};
+use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_WAN};
 
 use crate::{
     config::{Intercept, is_link_pattern, matches_link},
@@ -37,26 +34,6 @@ pub(super) enum Given<'a> {
     Matched(u32, &'a str),
     /// A LAN by one pattern, a WAN by another.
     Both { lan: &'a str, wan: &'a str },
-}
-
-/// A link that is ours.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) link: &'a Link,
-    pub(super) framing: Framing,
-    pub(super) role: u32,
-    /// What brought it, if it is not named.
-    pub(super) pattern: Option<&'a str>,
-}
-
-/// The links that are meant.
-#[derive(Debug, Default)]
-pub(super) struct Sorted<'a> {
-    pub(super) wanted: Vec<Wanted<'a>>,
-    /// What is wrong with those that are both LAN and WAN.
-    pub(super) contradictory: Vec<String>,
-    /// What is wrong with those that a pattern stands for, and that we cannot be on.
-    pub(super) unsuitable: Vec<String>,
 }
 
 impl Roles {
@@ -104,48 +81,44 @@ impl Roles {
         }
     }
 
-    /// What of `links` is meant.
-    pub(super) fn sort<'a>(&'a self, links: &'a [Link]) -> Sorted<'a> {
-        let mut sorted = Sorted::default();
-        for link in links {
-            let (role, pattern) = match self.of(&link.name) {
-                Given::Nothing => continue,
-                Given::Matched(..) | Given::Both { .. } if link.kind == LOOPBACK => continue,
-                Given::Named(role) => (role, None),
-                Given::Matched(role, pattern) => (role, Some(pattern)),
-                Given::Both { lan, wan } => {
-                    sorted.contradictory.push(format!(
-                        "interface {} is a LAN by \"{lan}\" and a WAN by \"{wan}\", so nothing is \
-                         intercepted on it: name it in intercept.lan or in intercept.wan, which \
-                         comes before patterns, or give it another name",
-                        link.name
-                    ));
-                    continue;
-                }
-            };
-            match (link.framing, pattern) {
-                (Some(framing), _) => sorted.wanted.push(Wanted {
-                    link,
-                    framing,
-                    role,
-                    pattern,
-                }),
-                (None, Some(pattern)) => sorted.unsuitable.push(format!(
-                    "interface {}, which \"{pattern}\" stands for, is of link type {}, so nothing \
-                     is intercepted on it: weir knows Ethernet and links without a header",
-                    link.name, link.kind
-                )),
-                // Whoever named it is told by whoever finds it missing.
-                (None, None) => {}
-            }
-        }
-        sorted
+    /// The links that are meant, with their roles.
+    pub(super) fn sort<'a>(
+        &'a self,
+        links: &'a [Link],
+    ) -> impl Iterator<Item = (&'a Link, Given<'a>)> {
+        let given = links.iter().map(|link| (link, self.of(&link.name)));
+        given.filter(|(link, given)| match given {
+            Given::Nothing => false,
+            Given::Named(_) => true,
+            Given::Matched(..) | Given::Both { .. } => link.kind != LOOPBACK,
+        })
+    }
+
+    /// What is wrong with links that are both LAN and WAN.
+    pub(super) fn contradictions(&self, links: &[Link]) -> Vec<String> {
+        let sorted = self.sort(links);
+        let both = sorted.filter_map(|(link, given)| match given {
+            Given::Both { lan, wan } => Some((&link.name, lan, wan)),
+            _ => None,
+        });
+        both.map(|(name, lan, wan)| {
+            format!(
+                "interface {name} is a LAN by \"{lan}\" and a WAN by \"{wan}\", so nothing is \
+                 intercepted on it: name it in intercept.lan or in intercept.wan, which comes before \
+                 patterns, or give it another name"
+            )
+        })
+        .collect()
     }
 }
 
 /// For people and `weir status`.
 pub(super) const fn role_name(role: u32) -> &'static str {
-    if role & ROLE_LAN != 0 { "lan" } else { "wan" }
+    match role {
+        ROLE_LAN => "lan",
+        ROLE_BRIDGE => "bridge",
+        _ => "wan",
+    }
 }
 
 #[cfg(test)]
@@ -161,13 +134,15 @@ mod tests {
         })
     }
 
-    fn link(name: &str, kind: &str, framing: Option<Framing>) -> Link {
+    fn link(name: &str, kind: &str) -> Link {
         Link {
             name: name.to_owned(),
             index: 7,
-            framing,
+            framing: None,
             kind: kind.to_owned(),
             vrf: None,
+            bridge: None,
+            mac: [0; 6],
         }
     }
 
@@ -186,35 +161,32 @@ mod tests {
         let roles = roles(&["ppp*"], &["*1"]);
         let (lan, wan) = ("ppp*", "*1");
         assert_eq!(roles.of("ppp1"), Given::Both { lan, wan });
-        let links = [
-            link("ppp1", "ppp", Some(Framing::None)),
-            link("ppp2", "ppp", Some(Framing::None)),
-        ];
-        let sorted = roles.sort(&links);
-        assert_eq!(sorted.wanted.len(), 1);
-        assert_eq!(sorted.wanted[0].link.name, "ppp2");
-        let said = &sorted.contradictory[0];
+        let links = [link("ppp1", "ppp"), link("ppp2", "ppp")];
+        let [said] = &roles.contradictions(&links)[..] else {
+            panic!("one");
+        };
         assert!(said.contains("ppp1 is a LAN by \"ppp*\" and a WAN by \"*1\""));
     }
 
     #[test]
-    fn loopback_is_meant_by_nobody_and_strange_links_are_told() {
-        let roles = roles(&["*"], &["eth0", "eth1"]);
+    fn loopback_is_meant_by_nobody() {
+        let roles = roles(&["*"], &["eth0", "l*"]);
         let links = [
-            link("lo", "loopback", None),
-            link("eth0", "ether", Some(Framing::Ethernet)),
-            link("eth1", "hdlc", None),
-            link("ib0", "infiniband", None),
-            link("tun0", "none", Some(Framing::None)),
+            link("lo", "loopback"),
+            link("eth0", "ether"),
+            link("tun0", "none"),
         ];
-        let sorted = roles.sort(&links);
-        let wanted: Vec<_> = sorted
-            .wanted
-            .iter()
-            .map(|it| (it.link.name.as_str(), role_name(it.role), it.pattern))
+        let sorted: Vec<_> = roles
+            .sort(&links)
+            .map(|(link, given)| (link.name.as_str(), given))
             .collect();
-        assert_eq!(wanted, [("eth0", "wan", None), ("tun0", "lan", Some("*"))]);
-        assert_eq!(sorted.unsuitable.len(), 1);
-        assert!(sorted.unsuitable[0].contains("ib0") && sorted.contradictory.is_empty());
+        assert_eq!(
+            sorted,
+            [
+                ("eth0", Given::Named(ROLE_WAN)),
+                ("tun0", Given::Matched(ROLE_LAN, "*"))
+            ]
+        );
+        assert_eq!(roles.contradictions(&links), [""; 0]);
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
+    bridge::{self, Crossing},
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
@@ -39,7 +40,7 @@ use crate::{
         self,
         delivery::{self, DeliveryError},
         journal::Journal,
-        links, netns,
+        links, netns, sysctl,
         watch::{self as network, Changes},
     },
     observe::{AccessLog, Stats},
@@ -99,8 +100,10 @@ async fn start_claimed(
         DeliveryError::Netlink(error) => anyhow::Error::from(error),
     })?;
     let families = preflight::families(config.intercept.families);
-    surroundings::check(&handle, &interfaces.roles, &links, &families).await?;
-    preflight::mention_forwarding(&families);
+    surroundings::check(&handle, &interfaces, &links, &families).await?;
+    if interfaces.bridge().is_none() {
+        preflight::mention_forwarding(&families);
+    }
 
     let mut lists = Lists::open(
         &config.bypass.path(&options.instance),
@@ -124,6 +127,7 @@ async fn start_claimed(
         netns: netns::current_id()?,
         socket_mark: plan.socket_mark,
         table: plan.table,
+        sysctls: previous(&interfaces)?,
     };
     journal.write(claim.run_dir())?;
     let cut = CancellationToken::new();
@@ -159,6 +163,7 @@ async fn start_claimed(
         lists,
         handle,
         interfaces,
+        crossing: Crossing::default(),
         warnings: BTreeSet::new(),
         plan,
         families,
@@ -195,16 +200,22 @@ async fn begin(
     group: Option<Gid>,
 ) -> Result<(Inputs, Vec<Worker>)> {
     let changes = Arc::new(Changes::default());
-    network::spawn(Arc::clone(&changes))?;
+    let bridge = keeper.interfaces.bridge().cloned();
+    network::spawn(Arc::clone(&changes), bridge.is_some())?;
     keeper.refresh_own_addresses().await?;
     keeper
         .plan
         .add_routes(&keeper.handle, &keeper.families)
         .await?;
-    for named in keeper.interfaces.iter() {
+    // What comes in by a port comes up through the bridge.
+    let entrances: Vec<_> = match bridge {
+        Some(bridge) => vec![bridge.name],
+        None => keeper.interfaces.iter().map(|it| it.name.clone()).collect(),
+    };
+    for name in entrances {
         keeper
             .plan
-            .add_rules(&keeper.handle, &named.name, &keeper.families)
+            .add_rules(&keeper.handle, &name, &keeper.families)
             .await?;
     }
 
@@ -225,12 +236,14 @@ async fn begin(
     keeper.shared = Some(shared);
 
     let settings = settings::kernel(config, &keeper.families, keeper.workers);
-    keeper.dataplane.set_settings(settings)?;
     keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
     let links = links::list(&keeper.handle).await?;
     if let Some(fault) = keeper.follow_links(&links).await.into_iter().next() {
         return Err(fault);
     }
+    keeper.tend_bridge().await;
+    // Until here no port is watched.
+    keeper.dataplane.set_settings(settings)?;
 
     let (calls, call_inputs) = mpsc::channel(16);
     let server = Server::start(claim.run_dir(), calls, group)
@@ -271,4 +284,17 @@ fn lans(interfaces: &Interfaces) -> BTreeMap<InterfaceName, u32> {
         .filter(|interface| interface.role == ROLE_LAN);
     lans.filter_map(|lan| Some((lan.name.parse().ok()?, lan.slot)))
         .collect()
+}
+
+/// The kernel parameters that will be changed, as they are.
+fn previous(interfaces: &Interfaces) -> Result<BTreeMap<String, String>> {
+    let Some(bridge) = interfaces.bridge() else {
+        return Ok(BTreeMap::new());
+    };
+    let mut values = BTreeMap::new();
+    for name in bridge::sysctls(&bridge.name)?.into_keys() {
+        let value = sysctl::read(&name)?;
+        values.insert(name, value);
+    }
+    Ok(values)
 }

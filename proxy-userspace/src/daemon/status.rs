@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use proxy_ebpf::{counter::Event, framing::Framing, settings::MODE_DRAIN, verdict::Reason};
+use proxy_ebpf::{counter::Event, settings::MODE_DRAIN, verdict::Reason};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -60,8 +60,8 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
                 "name": interface.name,
                 "role": interface.role_name(),
                 "kind": interface.kind,
-                "framing": interface.framing.map(Framing::as_str),
-                "attached": interface.index.is_some(),
+                "framing": interface.place.map(|place| place.framing.as_str()),
+                "attached": interface.place.is_some(),
                 "reattached": interface.attached.saturating_sub(1),
                 "pattern": interface.pattern,
             })

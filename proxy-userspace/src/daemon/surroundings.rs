@@ -6,10 +6,7 @@
 use anyhow::Result;
 use proxy_ebpf::settings::ROLE_LAN;
 
-use super::{
-    keeper::Keeper,
-    roles::{Roles, Wanted},
-};
+use super::{interfaces::Interfaces, keeper::Keeper};
 use crate::{
     config::Dscp,
     fault::Fault,
@@ -42,17 +39,18 @@ impl Warning {
 /// Refuses a network in which interception cannot work.
 pub(super) async fn check(
     handle: &Handle,
-    roles: &Roles,
+    interfaces: &Interfaces,
     links: &[Link],
     families: &[u8],
 ) -> Result<()> {
     let connected = addresses::connected(handle).await?;
-    let sorted = roles.sort(links);
-    let lans = lans(&sorted.wanted);
-    let broken = sorted
-        .contradictory
+    let ours = interfaces.among(links);
+    let lans = lans(&ours);
+    let broken = interfaces
+        .roles
+        .contradictions(links)
         .into_iter()
-        .chain(in_vrfs(&sorted.wanted, links))
+        .chain(in_vrfs(&ours, links))
         .chain(overlaps(&lans, &connected, families));
     match broken.reduce(|all, one| all + "; " + &one) {
         None => Ok(()),
@@ -87,12 +85,14 @@ impl Keeper {
         let links = links::list(&self.handle).await?;
         let connected = addresses::connected(&self.handle).await?;
         let rules = rules::of_others(&self.handle, self.plan.table).await?;
-        let sorted = self.interfaces.roles.sort(&links);
-        let lans = lans(&sorted.wanted);
+        let ours = self.interfaces.among(&links);
+        let lans = lans(&ours);
         let refused = self.interfaces.refused.iter().cloned();
-        let broken = refused
-            .chain(in_vrfs(&sorted.wanted, &links))
-            .chain(overlaps(&lans, &connected, &self.families));
+        let broken = refused.chain(in_vrfs(&ours, &links)).chain(overlaps(
+            &lans,
+            &connected,
+            &self.families,
+        ));
         let names: Vec<_> = lans.iter().map(|(name, _)| *name).collect();
         let dscp = config.spoof.dscp == Dscp::Copy;
         let different = rules
@@ -107,15 +107,15 @@ impl Keeper {
 }
 
 /// Name and index of each LAN that is there.
-fn lans<'a>(ours: &[Wanted<'a>]) -> Vec<(&'a str, u32)> {
-    let lans = ours.iter().filter(|it| it.role & ROLE_LAN != 0);
-    lans.map(|lan| (lan.link.name.as_str(), lan.link.index))
+fn lans<'a>(ours: &[(&'a Link, u32)]) -> Vec<(&'a str, u32)> {
+    let lans = ours.iter().filter(|(_, role)| role & ROLE_LAN != 0);
+    lans.map(|(lan, _)| (lan.name.as_str(), lan.index))
         .collect()
 }
 
 /// What is wrong with interfaces of ours that have a part in a VRF.
-fn in_vrfs(ours: &[Wanted<'_>], links: &[Link]) -> Vec<String> {
-    let ours = ours.iter().map(|it| it.link.name.as_str());
+fn in_vrfs(ours: &[(&Link, u32)], links: &[Link]) -> Vec<String> {
+    let ours = ours.iter().map(|(link, _)| link.name.as_str());
     ours.filter_map(|name| in_vrf(name, links)).collect()
 }
 
@@ -238,6 +238,8 @@ mod tests {
             framing: Some(proxy_ebpf::framing::Framing::Ethernet),
             kind: "ether".to_owned(),
             vrf,
+            bridge: None,
+            mac: [0; 6],
         };
         let links = [
             link("lan0", 3, Some(Vrf::Member(9))),

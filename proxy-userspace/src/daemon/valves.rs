@@ -6,7 +6,7 @@ use proxy_ebpf::{
     abi::MAX_INTERFACES,
     counter::Delivery as Count,
     key::{IPV4, IPV6},
-    settings::ROLE_LAN,
+    settings::{ROLE_BRIDGE, ROLE_LAN},
     verdict::Reason,
 };
 use serde_json::{Value, json};
@@ -76,8 +76,14 @@ impl Keeper {
     fn look_at_deliveries(&mut self) {
         let (now, window) = (Instant::now(), self.options.config.valve.window);
         let mut changed = false;
-        // SYNs are marked on LANs alone.
-        for interface in self.interfaces.iter().filter(|i| i.role & ROLE_LAN != 0) {
+        // SYNs are marked on LANs alone; those of a bridge's ports come up through the bridge.
+        let entrance = if self.interfaces.bridge().is_some() {
+            ROLE_BRIDGE
+        } else {
+            ROLE_LAN
+        };
+        let entrances = self.interfaces.iter().filter(|it| it.role & entrance != 0);
+        for interface in entrances {
             for (place, (family, name)) in FAMILIES.into_iter().enumerate() {
                 let count = |what| self.dataplane.delivery(interface.slot, family, what);
                 let (Ok(marked), Ok(delivered)) = (count(Count::Marked), count(Count::Delivered))
@@ -145,11 +151,11 @@ impl Keeper {
 
     fn tell_interfaces(&mut self) {
         for interface in self.interfaces.iter() {
-            let Some(index) = interface.index else {
+            let Some(place) = &interface.place else {
                 continue;
             };
             let valve = self.valves.of_interface(interface.slot);
-            let told = self.dataplane.set_interface(index, interface.told(valve));
+            let told = self.dataplane.set_role(place, valve);
             if let Err(error) = told {
                 tracing::error!(%error, interface = interface.name, "cannot tell the kernel");
             }

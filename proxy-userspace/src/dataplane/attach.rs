@@ -7,9 +7,10 @@ use std::{
 
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
 use proxy_ebpf::{
-    abi::{PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
+    abi::{PROGRAM_BRIDGE, PROGRAM_LEAVE, PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
+    bridge::Mac,
     framing::Framing,
-    settings::{Interface, ROLE_WAN},
+    settings::{Interface, ROLE_BRIDGE, ROLE_WAN},
 };
 use thiserror::Error;
 
@@ -17,7 +18,52 @@ use super::{Dataplane, DataplaneError, chain, listen_program, writing};
 use crate::sys::bpf::{self, Hook};
 
 /// The programs that we attach to interfaces.
-const OURS: [&str; 3] = [PROGRAM_STEER, PROGRAM_STEER_L3, PROGRAM_RECORD];
+const OURS: [&str; 5] = [
+    PROGRAM_STEER,
+    PROGRAM_STEER_L3,
+    PROGRAM_BRIDGE,
+    PROGRAM_RECORD,
+    PROGRAM_LEAVE,
+];
+
+/// An interface as the programs know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its index.
+    pub index: u32,
+    /// What its packets begin with.
+    pub framing: Framing,
+    /// [`ROLE_LAN`](proxy_ebpf::settings::ROLE_LAN), [`ROLE_WAN`] or [`ROLE_BRIDGE`].
+    pub role: u32,
+    /// Its place among the interfaces.
+    pub slot: u32,
+    /// The bridge that it is a port of, or that it is.
+    pub bridge: Option<Bridge>,
+}
+
+/// A bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Its index.
+    pub index: u32,
+    /// Its own address.
+    pub mac: Mac,
+}
+
+impl Place {
+    /// The programs for it.
+    fn programs(&self) -> Vec<(&'static str, Hook)> {
+        match self.bridge {
+            Some(_) if self.role == ROLE_BRIDGE => vec![(PROGRAM_LEAVE, Hook::Egress)],
+            Some(_) => vec![(PROGRAM_BRIDGE, Hook::Ingress)],
+            None if self.role & ROLE_WAN != 0 => vec![
+                (self.framing.program(), Hook::Ingress),
+                (PROGRAM_RECORD, Hook::Egress),
+            ],
+            None => vec![(self.framing.program(), Hook::Ingress)],
+        }
+    }
+}
 
 /// Why a program cannot be attached or detached.
 #[derive(Debug, Error)]
@@ -40,40 +86,26 @@ impl AttachError {
 pub struct ListenLink(SkLookupLinkId);
 
 impl Dataplane {
-    /// Tells the programs of the interface and attaches the TC program for its framing to its
-    /// ingress, and to a WAN's egress the one that records translations. On an error the interface
-    /// carries none of them.
+    /// Gives the interface its role and attaches the TC programs for it. On an error it carries
+    /// none of them.
     ///
     /// # Errors
     ///
     /// If the map or the interface refuses.
-    pub fn attach(
-        &mut self,
-        name: &str,
-        index: u32,
-        framing: Framing,
-        interface: Interface,
-    ) -> Result<(), DataplaneError> {
-        let attached = self.attach_all(name, index, framing, interface);
+    pub fn attach(&mut self, name: &str, place: &Place) -> Result<(), DataplaneError> {
+        let attached = self.attach_all(name, place);
         if attached.is_err() {
             // What is said is why it could not be attached.
-            let _ = self.forget(index);
-            let _ = self.detach(name, index);
+            let _ = self.forget(place.index);
+            let _ = self.detach(name, place.index);
         }
         attached
     }
 
-    fn attach_all(
-        &mut self,
-        name: &str,
-        index: u32,
-        framing: Framing,
-        interface: Interface,
-    ) -> Result<(), DataplaneError> {
-        self.set_interface(index, interface)?;
-        self.attach_to(name, index, framing.program(), Hook::Ingress)?;
-        if interface.role & ROLE_WAN != 0 {
-            self.attach_to(name, index, PROGRAM_RECORD, Hook::Egress)?;
+    fn attach_all(&mut self, name: &str, place: &Place) -> Result<(), DataplaneError> {
+        self.set_role(place, [0; 2])?;
+        for (program, hook) in place.programs() {
+            self.attach_to(name, place.index, program, hook)?;
         }
         Ok(())
     }
@@ -127,18 +159,22 @@ impl Dataplane {
         }
     }
 
-    /// Tells the programs of an interface.
+    /// Tells the programs of an interface, and the state of its valves (IPv4, IPv6).
     ///
     /// # Errors
     ///
     /// If the map refuses.
-    pub fn set_interface(
-        &mut self,
-        index: u32,
-        interface: Interface,
-    ) -> Result<(), DataplaneError> {
+    pub fn set_role(&mut self, place: &Place, valve: [u32; 2]) -> Result<(), DataplaneError> {
+        let interface = Interface {
+            role: place.role,
+            slot: place.slot,
+            valve,
+            bridge: place.bridge.map_or(0, |bridge| bridge.index),
+            mac: place.bridge.map_or([0; 6], |bridge| bridge.mac),
+            reserved: [0; 2],
+        };
         self.interfaces
-            .insert(index, interface, 0)
+            .insert(place.index, interface, 0)
             .map_err(writing(map::INTERFACES))
     }
 

@@ -5,6 +5,7 @@
 //! right however far the daemon had come when it died, and whichever links have come since.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -27,6 +28,9 @@ pub struct Journal {
     pub socket_mark: u32,
     /// The table of our rules and routes.
     pub table: u32,
+    /// Kernel parameters that we change, with what they were.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
 }
 
 impl Journal {
@@ -120,6 +124,7 @@ mod tests {
             netns: 4_026_531_840,
             socket_mark: 0x2000_0000,
             table: 8780,
+            sysctls: BTreeMap::from([("net/ipv4/conf/br0/src_valid_mark".into(), "0".into())]),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::{
-    RouteNetlinkMessage,
+    AddressFamily, RouteNetlinkMessage,
     route::{RouteMessage, RouteType},
 };
 use rtnetlink::MulticastGroup;
@@ -23,6 +23,8 @@ pub struct Changes {
     /// route; addresses themselves are not watched, since IPv6's change with every router
     /// advertisement. Nor are other routes; a router may have a million.
     pub network: Notify,
+    /// A bridge has learned of a station, or forgotten one.
+    pub stations: Notify,
 }
 
 impl Changes {
@@ -31,6 +33,7 @@ impl Changes {
         let NetlinkPayload::InnerMessage(message) = message else {
             // The kernel's word that it had to drop messages.
             self.links.notify_one();
+            self.stations.notify_one();
             return self.network.notify_one();
         };
         match message {
@@ -40,24 +43,33 @@ impl Changes {
                 self.links.notify_one();
                 self.network.notify_one();
             }
+            RouteNetlinkMessage::NewNeighbour(neighbour)
+            | RouteNetlinkMessage::DelNeighbour(neighbour) => {
+                if neighbour.header.family == AddressFamily::Bridge {
+                    self.stations.notify_one();
+                }
+            }
             _ => self.network.notify_one(),
         }
     }
 }
 
-/// Watches the network namespace of the calling thread, from a task on the current runtime.
+/// Watches the network namespace of the calling thread, from a task on the current runtime, for
+/// bridges' `stations` too if that is asked for.
 ///
 /// # Errors
 ///
 /// If the netlink socket cannot be opened.
-pub fn spawn(changes: Arc<Changes>) -> Result<(), NetlinkError> {
-    let groups = [
+pub fn spawn(changes: Arc<Changes>, stations: bool) -> Result<(), NetlinkError> {
+    let mut groups = vec![
         MulticastGroup::Link,
         MulticastGroup::Ipv4Route,
         MulticastGroup::Ipv6Route,
         MulticastGroup::Ipv4Rule,
         MulticastGroup::Ipv6Rule,
     ];
+    // A router's neighbours change all the time; they are for bridges alone.
+    groups.extend(stations.then_some(MulticastGroup::Neigh));
     let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&groups)
         .map_err(|e| NetlinkError::new("watch the network", e))?;
     tokio::spawn(connection);
