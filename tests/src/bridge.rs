@@ -9,9 +9,9 @@ use std::time::Duration;
 use proxy_userspace::lab::{Family, LAN, Namespace, Network};
 
 use crate::{
+    addressed::{Addressed, At},
     client::{Dial, dial},
     launch::Options,
-    tun::{Addressed, At},
     wait::until,
 };
 

@@ -1,9 +1,14 @@
 //! Following the network as it changes: links that come, go, and change their names and types,
 //! and this host's addresses.
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+};
+
 use anyhow::{Context as _, Error, Result};
 
-use super::{keeper::Keeper, roles::Given};
+use super::{keeper::Keeper, moved, roles::Given};
 use crate::{
     dataplane::attach::Place,
     netconf::{
@@ -27,20 +32,35 @@ impl Keeper {
         self.tend_bridge().await;
     }
 
-    /// Brings everything else up to date with the network as it is now.
-    pub(super) async fn network_changed(&mut self) {
+    /// Takes the programs from links of ours that have moved to another network namespace, if
+    /// there are any: a link that is gone is one of ours, and one of those has moved.
+    pub(super) fn look_elsewhere(&mut self, moved: &AtomicBool) {
+        if !self.interfaces.vanished || !moved.swap(false, Relaxed) {
+            return;
+        }
+        self.interfaces.vanished = false;
+        // It may take a while, and nobody waits for it.
+        let programs = self.journal.programs.clone();
+        let look = move || moved::detach_elsewhere(&programs);
+        if let Err(error) = thread::Builder::new().spawn(look) {
+            tracing::error!(%error, "a link that has moved keeps a program of ours");
+        }
+    }
+
+    /// Brings own addresses up to date: at once, since what is sent to one that is unknown would be
+    /// taken for somebody else's.
+    pub(super) async fn own_addresses_changed(&mut self) {
         if let Err(error) = self.refresh_own_addresses().await {
             tracing::error!(
                 error = format!("{error:#}"),
                 "own addresses may be out of date"
             );
         }
-        self.look_around().await;
     }
 
     /// Brings the map of own addresses up to date with the routing tables.
     pub(super) async fn refresh_own_addresses(&mut self) -> Result<()> {
-        let now = own::prefixes(&self.handle).await?;
+        let now = own::prefixes(&self.strict).await?;
         let before = &mut self.interfaces.own;
         for prefix in now.difference(before).copied().collect::<Vec<_>>() {
             self.dataplane.add_own(prefix)?;
@@ -96,7 +116,7 @@ impl Keeper {
         let released = old.map_or(Ok(()), |old| self.release(&name, old.index, links));
         match now {
             Err(_) if by_pattern => {
-                self.interfaces.list.remove(at);
+                self.interfaces.dismiss(at, &mut self.lists);
                 tracing::info!(interface = name, "gone");
                 self.remove_rules(&name).await?;
             }
@@ -116,6 +136,8 @@ impl Keeper {
         self.dataplane.forget(index)?;
         if links.iter().any(|link| link.index == index) {
             self.dataplane.detach(name, index)?;
+        } else {
+            self.interfaces.vanished = true;
         }
         Ok(())
     }
@@ -123,7 +145,7 @@ impl Keeper {
     /// Makes an interface of a link that a pattern stands for.
     async fn admit(&mut self, link: &Link, role: u32, pattern: &str, links: &[Link]) -> Result<()> {
         let name = &link.name;
-        let Some(at) = self.interfaces.admit(name, role, pattern) else {
+        let Some(at) = self.interfaces.admit(name, role, pattern, &mut self.lists) else {
             self.interfaces.refused.push(format!(
                 "interface {name}, which \"{pattern}\" stands for, is one too many: nothing is \
                  intercepted on it"
@@ -134,7 +156,7 @@ impl Keeper {
         let place = match self.interfaces.list[at].find(links) {
             Ok(place) => place,
             Err(why) => {
-                self.interfaces.list.remove(at);
+                self.interfaces.dismiss(at, &mut self.lists);
                 self.interfaces.refused.push(format!(
                     "interface {name}, which \"{pattern}\" stands for, is {why}"
                 ));
@@ -147,7 +169,7 @@ impl Keeper {
             attached = self.take_on(at, place).await;
         }
         if self.interfaces.list[at].place.is_none() {
-            self.interfaces.list.remove(at);
+            self.interfaces.dismiss(at, &mut self.lists);
             self.remove_rules(name).await?;
         }
         attached

@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use proxy_ebpf::{abi::MAX_INTERFACES, settings::ROLE_BRIDGE};
+use proxy_ebpf::{
+    abi::MAX_INTERFACES,
+    settings::{ROLE_BRIDGE, ROLE_LAN},
+};
 
 use super::{
+    bypass::Lists,
     ports,
     roles::{self, Given, Roles},
 };
@@ -28,6 +32,8 @@ pub(super) struct Interface {
     pub(super) role: u32,
     /// Its place in the counters of deliveries, for as long as it is in the list.
     pub(super) slot: u32,
+    /// The number by which bypass entries know it; 0 for what is no LAN.
+    pub(super) lan: u32,
     /// The pattern that brought it; it goes from the list with the link.
     pub(super) pattern: Option<String>,
     /// The kernel's word for its link type when it was there last; empty if it never was.
@@ -46,6 +52,7 @@ impl Interface {
             name: name.to_owned(),
             role,
             slot,
+            lan: 0,
             pattern: pattern.map(str::to_owned),
             kind: String::new(),
             bridge: None,
@@ -79,6 +86,7 @@ impl Interface {
             framing,
             role: self.role,
             slot: self.slot,
+            lan: self.lan,
             bridge: self.find_bridge(link, links)?,
         })
     }
@@ -95,6 +103,8 @@ pub(super) struct Interfaces {
     pub(super) refused: Vec<String>,
     /// For each pattern, how often a link was attached that it stands for.
     brought: BTreeMap<String, u64>,
+    /// One that was attached is gone from the namespace: deleted, or moved to another.
+    pub(super) vanished: bool,
     pub(super) own: BTreeSet<IpNet>,
 }
 
@@ -128,6 +138,7 @@ impl Interfaces {
             list,
             refused: Vec::new(),
             brought: BTreeMap::new(),
+            vanished: false,
             own: BTreeSet::new(),
         })
     }
@@ -152,14 +163,34 @@ impl Interfaces {
 
     /// Makes room for a link that a pattern stands for, and returns its place. `None` if there
     /// are as many as there can be.
-    pub(super) fn admit(&mut self, name: &str, role: u32, pattern: &str) -> Option<usize> {
+    pub(super) fn admit(
+        &mut self,
+        name: &str,
+        role: u32,
+        pattern: &str,
+        lists: &mut Lists,
+    ) -> Option<usize> {
         let taken: BTreeSet<u32> = self.iter().map(|interface| interface.slot).collect();
         let slot = (0..MAX_INTERFACES).find(|slot| !taken.contains(slot))?;
         self.list.push(Interface {
             bridge: self.bridge.clone(),
+            lan: number(lists, name, role),
             ..Interface::new(name, role, slot, Some(pattern))
         });
         Some(self.list.len() - 1)
+    }
+
+    /// Takes one that a pattern brought from the list.
+    pub(super) fn dismiss(&mut self, at: usize, lists: &mut Lists) {
+        let gone = self.list.remove(at);
+        lists.lan_went(&gone.name);
+    }
+
+    /// Has bypass lists know the LANs that are named.
+    pub(super) fn number(&mut self, lists: &mut Lists) {
+        for interface in &mut self.list {
+            interface.lan = number(lists, &interface.name, interface.role);
+        }
     }
 
     /// An interface has been attached.
@@ -199,4 +230,12 @@ impl Interface {
             }
         }
     }
+}
+
+/// The number by which bypass entries know an interface, if it is a LAN.
+fn number(lists: &mut Lists, name: &str, role: u32) -> u32 {
+    if role & ROLE_LAN == 0 {
+        return 0;
+    }
+    lists.lan_came(name)
 }

@@ -40,8 +40,8 @@ use crate::{
 /// How often counters are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long changes of the network are let settle, but for links: they come in bursts, and are
-/// taken in together.
+/// How long changes of the network are let settle before warnings are looked at: they come in
+/// bursts. Links and addresses are not let wait.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// Clients can cause an overload as often as they like; it is told no oftener than this.
@@ -53,6 +53,8 @@ pub(super) struct Keeper {
     pub(super) dataplane: Dataplane,
     pub(super) lists: Lists,
     pub(super) handle: Handle,
+    /// One that lists what it is asked for.
+    pub(super) strict: Handle,
     pub(super) interfaces: Interfaces,
     pub(super) crossing: Crossing,
     /// What `weir status` warns of.
@@ -176,13 +178,17 @@ impl Keeper {
                 }
                 return !stop;
             }
-            () = inputs.changes.links.notified() => self.links_changed().await,
+            () = inputs.changes.links.notified() => {
+                self.links_changed().await;
+                self.look_elsewhere(&inputs.changes.moved);
+            }
+            () = inputs.changes.own.notified() => self.own_addresses_changed().await,
             () = inputs.changes.network.notified() => {
                 inputs.settled.get_or_insert_with(|| time::Instant::now() + SETTLE);
             }
             () = until(inputs.settled) => {
                 inputs.settled = None;
-                self.network_changed().await;
+                self.look_around().await;
             }
             // The first connection to a station comes right behind its first frame.
             () = inputs.changes.stations.notified() => self.look_at_stations().await,

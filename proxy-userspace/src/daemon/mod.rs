@@ -8,6 +8,7 @@ mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod moved;
 mod ports;
 mod preflight;
 mod roles;

@@ -81,6 +81,20 @@ impl Roles {
         }
     }
 
+    /// Whether clients may come from a link of that name.
+    pub(super) fn is_lan(&self, name: &str) -> bool {
+        match self.of(name) {
+            Given::Named(role) | Given::Matched(role, _) => role & ROLE_LAN != 0,
+            Given::Nothing | Given::Both { .. } => false,
+        }
+    }
+
+    /// The names and patterns of LANs.
+    pub(super) fn lans(&self) -> impl Iterator<Item = &str> {
+        let lans = self.0.iter().filter(|entry| entry.role == ROLE_LAN);
+        lans.map(|entry| entry.text.as_str())
+    }
+
     /// The links that are meant, with their roles.
     pub(super) fn sort<'a>(
         &'a self,
@@ -154,6 +168,8 @@ mod tests {
         assert_eq!(roles.of("wan7"), Given::Named(ROLE_LAN));
         assert_eq!(roles.of("wan0"), Given::Matched(ROLE_WAN, "wan*"));
         assert_eq!(roles.of("eth0"), Given::Nothing);
+        assert!(roles.is_lan("ppp0") && roles.is_lan("wan7"));
+        assert!(!roles.is_lan("ppp9") && !roles.is_lan("eth0"));
     }
 
     #[test]
@@ -161,6 +177,7 @@ mod tests {
         let roles = roles(&["ppp*"], &["*1"]);
         let (lan, wan) = ("ppp*", "*1");
         assert_eq!(roles.of("ppp1"), Given::Both { lan, wan });
+        assert!(!roles.is_lan("ppp1"));
         let links = [link("ppp1", "ppp"), link("ppp2", "ppp")];
         let [said] = &roles.contradictions(&links)[..] else {
             panic!("one");

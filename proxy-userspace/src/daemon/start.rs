@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::unistd::Gid;
-use proxy_ebpf::{abi::MAX_WORKERS, settings::ROLE_LAN};
+use proxy_ebpf::abi::MAX_WORKERS;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,6 @@ use super::{
     worker::{Assignment, Worker},
 };
 use crate::{
-    bypass::InterfaceName,
     config::Config,
     control::Server,
     dataplane::{Dataplane, attach},
@@ -87,7 +86,7 @@ async fn start_claimed(
     undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
     let handle = netconf::connect()?;
     let links = links::list(&handle).await?;
-    let interfaces = Interfaces::new(config, &links)?;
+    let mut interfaces = Interfaces::new(config, &links)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
     // where its journal is lost.
     for link in &links {
@@ -109,7 +108,7 @@ async fn start_claimed(
         &config.bypass.path(&options.instance),
         config.bypass.entries,
         config.bypass.damaged,
-        lans(&interfaces),
+        Some(interfaces.roles.clone()),
     )?;
     let group = preflight::group(config.control.group.as_deref())?;
     let policy = Policy::compile(&config.rules).map_err(|error| Fault::Usage(error.to_string()))?;
@@ -118,6 +117,7 @@ async fn start_claimed(
     let connections = preflight::connection_limit(config.limits.connections);
     let room = translations::capacity(connections);
     let mut dataplane = Dataplane::load(room)?;
+    interfaces.number(&mut lists);
     lists.load(&mut dataplane)?;
     let listeners = open_listeners(&mut dataplane, config, &families, workers)?;
 
@@ -126,6 +126,7 @@ async fn start_claimed(
         pid: std::process::id(),
         netns: netns::current_id()?,
         socket_mark: plan.socket_mark,
+        programs: dataplane.program_numbers()?,
         table: plan.table,
         sysctls: previous(&interfaces)?,
     };
@@ -162,6 +163,7 @@ async fn start_claimed(
         dataplane,
         lists,
         handle,
+        strict: netconf::connect_strictly()?,
         interfaces,
         crossing: Crossing::default(),
         warnings: BTreeSet::new(),
@@ -275,15 +277,6 @@ fn open_listeners(
         all.push(listeners);
     }
     Ok(all)
-}
-
-/// The LANs that bypass entries may name, and their slots.
-fn lans(interfaces: &Interfaces) -> BTreeMap<InterfaceName, u32> {
-    let lans = interfaces
-        .iter()
-        .filter(|interface| interface.role == ROLE_LAN);
-    lans.filter_map(|lan| Some((lan.name.parse().ok()?, lan.slot)))
-        .collect()
 }
 
 /// The kernel parameters that will be changed, as they are.

@@ -5,7 +5,9 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
+use aya::programs::{
+    ProgramError, ProgramInfo, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId,
+};
 use proxy_ebpf::{
     abi::{PROGRAM_BRIDGE, PROGRAM_LEAVE, PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
     bridge::Mac,
@@ -14,8 +16,9 @@ use proxy_ebpf::{
 };
 use thiserror::Error;
 
-use super::{Dataplane, DataplaneError, chain, listen_program, writing};
-use crate::sys::bpf::{self, Hook};
+use super::{Dataplane, DataplaneError, chain, classifier, listen_program, writing};
+use crate::sys::bpf;
+pub use crate::sys::bpf::Hook;
 
 /// The programs that we attach to interfaces.
 const OURS: [&str; 5] = [
@@ -37,6 +40,8 @@ pub struct Place {
     pub role: u32,
     /// Its place among the interfaces.
     pub slot: u32,
+    /// The number by which bypass entries know it; 0 for what is no LAN.
+    pub lan: u32,
     /// The bridge that it is a port of, or that it is.
     pub bridge: Option<Bridge>,
 }
@@ -147,6 +152,21 @@ impl Dataplane {
         Ok(())
     }
 
+    /// The kernel's numbers (`BPF_PROG_GET_FD_BY_ID`) of the programs that are attached to
+    /// interfaces.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not tell them.
+    pub fn program_numbers(&mut self) -> Result<Vec<u32>, DataplaneError> {
+        let number = |program| {
+            let info = classifier(&mut self.ebpf, program)?.info();
+            info.map(|info| info.id())
+                .map_err(|error| DataplaneError::Load(chain(&error)))
+        };
+        OURS.into_iter().map(number).collect()
+    }
+
     /// Forgets an interface that is gone; its attachment went with it.
     ///
     /// # Errors
@@ -172,6 +192,7 @@ impl Dataplane {
             bridge: place.bridge.map_or(0, |bridge| bridge.index),
             mac: place.bridge.map_or([0; 6], |bridge| bridge.mac),
             reserved: [0; 2],
+            lan: place.lan,
         };
         self.interfaces
             .insert(place.index, interface, 0)
@@ -214,6 +235,15 @@ impl Dataplane {
 ///
 /// If the interface cannot be asked; that it does not exist is no error.
 pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError> {
+    attached_if(interface, hook, |_| true)
+}
+
+/// Those that are `meant`.
+fn attached_if(
+    interface: &str,
+    hook: Hook,
+    meant: impl Fn(&ProgramInfo) -> bool,
+) -> Result<Vec<OwnedFd>, AttachError> {
     let asking = |error: &ProgramError| failed("query", interface, &io_error(error), "");
     let attach_type = match hook {
         Hook::Ingress => TcAttachType::Ingress,
@@ -228,19 +258,16 @@ pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError
             };
         }
     };
+    let is_ours =
+        |program: &ProgramInfo| program.name_as_str().is_some_and(|it| OURS.contains(&it));
     let mut ours = Vec::new();
-    for program in programs {
-        if program
-            .name_as_str()
-            .is_some_and(|name| OURS.contains(&name))
-        {
-            let fd = program.fd().map_err(|error| asking(&error))?;
-            ours.push(
-                fd.as_fd()
-                    .try_clone_to_owned()
-                    .map_err(|e| failed("query", interface, &e, ""))?,
-            );
-        }
+    for program in programs.iter().filter(|it| is_ours(it) && meant(it)) {
+        let fd = program.fd().map_err(|error| asking(&error))?;
+        ours.push(
+            fd.as_fd()
+                .try_clone_to_owned()
+                .map_err(|e| failed("query", interface, &e, ""))?,
+        );
     }
     Ok(ours)
 }
@@ -251,12 +278,32 @@ pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError
 ///
 /// If the kernel refuses.
 pub fn detach_all(interface: &str, index: u32) -> Result<(), AttachError> {
+    detach_if(interface, index, |_| true).map(|_| ())
+}
+
+/// Detaches those of ours that have one of these [numbers](Dataplane::program_numbers), and
+/// returns how many there were.
+///
+/// # Errors
+///
+/// If the kernel refuses.
+pub fn detach_numbered(interface: &str, index: u32, numbers: &[u32]) -> Result<usize, AttachError> {
+    detach_if(interface, index, |program| numbers.contains(&program.id()))
+}
+
+fn detach_if(
+    interface: &str,
+    index: u32,
+    meant: impl Fn(&ProgramInfo) -> bool,
+) -> Result<usize, AttachError> {
+    let mut count = 0;
     for hook in Hook::BOTH {
-        for program in attached(interface, hook)? {
+        for program in attached_if(interface, hook, &meant)? {
             detach_from(interface, index, program.as_fd(), hook)?;
+            count += 1;
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn detach_from(

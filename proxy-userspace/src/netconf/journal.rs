@@ -26,6 +26,10 @@ pub struct Journal {
     pub netns: u64,
     /// The bit on our sockets.
     pub socket_mark: u32,
+    /// The kernel's numbers of our programs: on links that have moved elsewhere, names would not
+    /// tell ours from another daemon's.
+    #[serde(default)]
+    pub programs: Vec<u32>,
     /// The table of our rules and routes.
     pub table: u32,
     /// Kernel parameters that we change, with what they were.
@@ -123,6 +127,7 @@ mod tests {
             pid: 1,
             netns: 4_026_531_840,
             socket_mark: 0x2000_0000,
+            programs: vec![7, 8],
             table: 8780,
             sysctls: BTreeMap::from([("net/ipv4/conf/br0/src_valid_mark".into(), "0".into())]),
         }

@@ -1,11 +1,15 @@
 //! Changes of the host's network that concern us, as they happen.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use futures_util::StreamExt as _;
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
+    link::LinkAttribute,
     route::{RouteMessage, RouteType},
 };
 use rtnetlink::MulticastGroup;
@@ -19,9 +23,13 @@ use super::NetlinkError;
 pub struct Changes {
     /// An interface has come, gone or changed.
     pub links: Notify,
-    /// So has an interface, a policy rule or a route of type local. With each address comes such a
-    /// route; addresses themselves are not watched, since IPv6's change with every router
-    /// advertisement. Nor are other routes; a router may have a million.
+    /// One of them has moved to another network namespace, or may have.
+    pub moved: AtomicBool,
+    /// So has a route of type local. With each address comes such a route; addresses themselves are
+    /// not watched, since IPv6's change with every router advertisement. Nor are other routes; a
+    /// router may have a million.
+    pub own: Notify,
+    /// So has an interface, a policy rule or a route of type local.
     pub network: Notify,
     /// A bridge has learned of a station, or forgotten one.
     pub stations: Notify,
@@ -32,14 +40,25 @@ impl Changes {
         let is_local = |route: &RouteMessage| route.header.kind == RouteType::Local;
         let NetlinkPayload::InnerMessage(message) = message else {
             // The kernel's word that it had to drop messages.
+            self.moved.store(true, Relaxed);
             self.links.notify_one();
+            self.own.notify_one();
             self.stations.notify_one();
             return self.network.notify_one();
         };
         match message {
             RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route)
-                if !is_local(route) => {}
-            RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_) => {
+                if is_local(route) =>
+            {
+                self.own.notify_one();
+                self.network.notify_one();
+            }
+            RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => {}
+            RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => {
+                let elsewhere = |it: &LinkAttribute| matches!(it, LinkAttribute::NewNetnsId(_));
+                if link.attributes.iter().any(elsewhere) {
+                    self.moved.store(true, Relaxed);
+                }
                 self.links.notify_one();
                 self.network.notify_one();
             }
