@@ -26,6 +26,7 @@ mod response;
 mod said;
 mod server;
 mod slowloris;
+mod tagger;
 mod traces;
 mod tun;
 mod wait;

@@ -98,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 58] = [
+pub(super) static KEYS: [Key; 59] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
          come and go. `--lan` replaces the list."),
@@ -117,6 +117,9 @@ pub(super) static KEYS: [Key; 58] = [
         "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
     key!(spoof.ports: port_range(), fixed,
         "Source ports, from 1024. Keep them below the range that clients draw from."),
+    key!(spoof.source: word(), live,
+        "Whom origins see: \"client\", its address and a port of ours; \"client-port\", both its own\n\
+         where conntrack does not track the client's connection; \"proxy\", this host."),
     key!(spoof.dscp: word(), live,
         "The DSCP of the client's packets: \"copy\" puts it on ours to the origin, \"clear\" does\n\
          not. The tos of a [[rule]] comes before it."),

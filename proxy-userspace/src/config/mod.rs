@@ -27,7 +27,7 @@ pub use rule::{
 pub use settings::{
     AccessTarget, Bypass, Config, Control, Damaged, Dscp, Families, Forwarded, Host, HostCheck,
     Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, Missing, OnFailure, Spoof,
-    Unknown, Valve, Workers,
+    SpoofSource, Unknown, Valve, Workers,
 };
 
 use document::{Document, Fault};

@@ -111,6 +111,14 @@ impl Keeper {
         if interface.place.is_some() && now.as_ref().ok() == interface.place.as_ref() {
             return Ok(());
         }
+        if let (Ok(now), Some(before)) = (&now, &mut interface.place)
+            && now.carries_the_same_as(before)
+        {
+            let valve = self.valves.of_interface(interface.slot);
+            self.dataplane.set_role(now, valve)?;
+            *before = *now;
+            return Ok(());
+        }
         let old = interface.place.take();
         let (name, by_pattern) = (interface.name.clone(), interface.pattern.is_some());
         let released = old.map_or(Ok(()), |old| self.release(&name, old.index, links));

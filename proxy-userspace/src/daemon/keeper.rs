@@ -20,7 +20,7 @@ use super::{
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
-    learn,
+    learn, ports,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -243,6 +243,7 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
+        ports::check_sources(&new, &self.interfaces)?;
         let policy = Policy::compile(&new.rules)?;
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);

@@ -20,7 +20,7 @@ use super::{
     instance::Claim,
     interfaces::Interfaces,
     keeper::{Inputs, Keeper, Running, Signals},
-    learn, preflight,
+    learn, ports, preflight,
     settings::{self, DECLINING, Lasting},
     surroundings,
     translations::{self, Translations},
@@ -36,7 +36,7 @@ use crate::{
     learn::{Learner, Reports},
     listener::{self, Family},
     netconf::{
-        self,
+        self, addresses,
         delivery::{self, DeliveryError},
         journal::Journal,
         links, netns, sysctl,
@@ -87,6 +87,8 @@ async fn start_claimed(
     let handle = netconf::connect()?;
     let links = links::list(&handle).await?;
     let mut interfaces = Interfaces::new(config, &links)?;
+    ports::check_sources(config, &interfaces)?;
+    ports::check_names(config, &addresses::connected(&handle).await?)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
     // where its journal is lost.
     for link in &links {

@@ -16,7 +16,11 @@ use proxy_ebpf::{
     verdict::Reason,
 };
 use proxy_userspace::{
-    dataplane::{Dataplane, attach::ListenLink, attach::Place, bypass::Bits, bypass::Entry},
+    dataplane::{
+        Dataplane,
+        attach::{ListenLink, Place},
+        bypass::{Bits, Entry},
+    },
     listener,
 };
 use weir_tests::{Family, LAN, Layout, Network, WAN, network};

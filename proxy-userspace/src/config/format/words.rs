@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
 use crate::config::settings::{
-    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, Unknown,
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, SpoofSource, Unknown,
 };
 
 /// A setting that is one of a few words.
@@ -45,6 +45,14 @@ impl Word for LogFormat {
 impl Word for LogQuery {
     const WORDS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("redact", Self::Redact)];
+}
+
+impl Word for SpoofSource {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("client", Self::Client),
+        ("client-port", Self::ClientPort),
+        ("proxy", Self::Proxy),
+    ];
 }
 
 impl Word for Dscp {
