@@ -116,11 +116,13 @@ pub struct Interface {
     pub mac: [u8; 6],
     /// 0.
     pub reserved: [u8; 2],
+    /// The number by which bypass entries know it; 0: none is about it alone.
+    pub lan: u32,
 }
 
 const _: () = {
     assert!(size_of::<Settings>() == 8 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
-    assert!(size_of::<Interface>() == 28);
+    assert!(size_of::<Interface>() == 32);
 };
 
 #[cfg(feature = "user")]

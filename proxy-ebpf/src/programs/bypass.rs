@@ -47,7 +47,7 @@ pub(super) fn decide(flow: &Flow, ifindex: u32) -> Bypass {
     };
     let query = Query {
         family: flow.family,
-        lan: maps::interface(ifindex).map_or(0, |lan| lan.slot + 1),
+        lan: maps::interface(ifindex).map_or(0, |lan| lan.lan),
         port: u32::from(u16::from_be(flow.dport)),
         reserved: 0,
         destination: Bits::new(flow.family, &flow.daddr),

@@ -16,10 +16,10 @@ use crate::{
 /// Flags win over the configuration file.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Interfaces that clients come from.
+    /// Interfaces that clients come from, by name or by pattern, such as 'ppp*'.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "IF")]
     lan: Vec<String>,
-    /// Interfaces that origins are behind.
+    /// Interfaces that origins are behind, likewise.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "IF")]
     wan: Vec<String>,
     /// Configuration file [default: /etc/weir/weir.toml, if there is one].

@@ -98,11 +98,15 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 58] = [
+pub(super) static KEYS: [Key; 59] = [
     key!(intercept.lan: interfaces(), fixed,
-        "Interfaces that clients come from. `--lan` replaces the list."),
+        "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
+         come and go. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
-        "Interfaces that origins are behind. `--wan` replaces the list."),
+        "Interfaces that origins are behind, likewise. `--wan` replaces the list."),
+    key!(intercept.missing: word(), live,
+        "An interface that is named and not there at the start: \"refuse\" does not start, \"wait\"\n\
+         attaches it when it comes. What patterns stand for need never be there."),
     key!(intercept.ports: ports(), live,
         "Destination ports that are watched, 1 to 8 of them."),
     key!(intercept.families: families(), fixed,

@@ -11,6 +11,7 @@ mod document;
 mod error;
 mod format;
 mod keys;
+mod link_pattern;
 mod nearest;
 mod rule;
 mod settings;
@@ -18,13 +19,14 @@ mod settings;
 use std::{fs, path::Path};
 
 pub use error::ConfigError;
+pub use link_pattern::{is_link_pattern, matches_link};
 pub use rule::{
     Action, Conditions, Day, Days, FieldEdits, HostPattern, MAX_PAGE, PathPattern, Pattern, Period,
     Rule, Source, Template, Variable, normal_host, normal_path,
 };
 pub use settings::{
     AccessTarget, Bypass, Config, Control, Damaged, Dscp, Families, Forwarded, Host, HostCheck,
-    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof,
+    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, Missing, OnFailure, Spoof,
     SpoofSource, Unknown, Valve, Workers,
 };
 

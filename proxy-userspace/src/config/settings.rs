@@ -40,10 +40,13 @@ pub struct Config {
 /// `[intercept]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intercept {
-    /// Interfaces that clients come from. Empty by default; no name is in `wan` as well.
+    /// Interfaces that clients come from, by name or [pattern](super::is_link_pattern). Empty by
+    /// default; no entry is in `wan` as well.
     pub lan: Vec<String>,
-    /// Interfaces that origins are behind. Empty by default.
+    /// Interfaces that origins are behind, likewise. Empty by default.
     pub wan: Vec<String>,
+    /// What becomes of a start without an interface that is named. Default: it is refused.
+    pub missing: Missing,
     /// Watched destination ports, 1 to [`MAX_PORTS`], distinct, host order. Default: 80.
     pub ports: Vec<u16>,
     /// Address families. Default: both.
@@ -62,6 +65,7 @@ impl Default for Intercept {
         Self {
             lan: Vec::new(),
             wan: Vec::new(),
+            missing: Missing::Refuse,
             ports: vec![80],
             families: Families {
                 ipv4: true,
@@ -80,6 +84,15 @@ pub struct Families {
     pub ipv4: bool,
     /// IPv6.
     pub ipv6: bool,
+}
+
+/// What becomes of a start without an interface that is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is refused.
+    Refuse,
+    /// It goes on, and the interface is attached when it comes.
+    Wait,
 }
 
 /// What becomes of new flows while no worker can take them.

@@ -28,8 +28,9 @@ fn the_sample_is_the_defaults() {
 
 const EVERYTHING: &str = r#"
 [intercept]
-lan = ["eth1", "wg0"]
+lan = ["eth1", "wg*"]
 wan = ["eth0"]
+missing = "wait"
 ports = [80, 8080]
 families = ["ipv6"]
 on_failure = "open"
@@ -102,8 +103,9 @@ count = 3
 fn every_key_is_read_into_its_type() {
     let expected = Config {
         intercept: Intercept {
-            lan: vec!["eth1".into(), "wg0".into()],
+            lan: vec!["eth1".into(), "wg*".into()],
             wan: vec!["eth0".into()],
+            missing: Missing::Wait,
             ports: vec![80, 8080],
             families: Families {
                 ipv4: false,

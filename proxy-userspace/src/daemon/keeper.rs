@@ -10,8 +10,8 @@ use anyhow::Result;
 use proxy_ebpf::settings::Settings;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, watch},
-    time::{Interval, MissedTickBehavior, interval, sleep},
+    sync::{mpsc, watch},
+    time::{self, Interval, MissedTickBehavior, interval},
 };
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
-    learn, roles,
+    learn, ports,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -33,7 +33,7 @@ use crate::{
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
     learn::{Event, Learner},
-    netconf::{Handle, delivery::Plan, journal::Journal},
+    netconf::{Handle, delivery::Plan, journal::Journal, watch::Changes},
     policy::Policy,
     session::Shared,
 };
@@ -41,7 +41,8 @@ use crate::{
 /// How often counters are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long changes of the network are let settle.
+/// How long changes of the network are let settle before warnings are looked at: they come in
+/// bursts. Links and addresses are not let wait.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// Clients can cause an overload as often as they like; it is told no oftener than this.
@@ -53,6 +54,8 @@ pub(super) struct Keeper {
     pub(super) dataplane: Dataplane,
     pub(super) lists: Lists,
     pub(super) handle: Handle,
+    /// One that lists what it is asked for.
+    pub(super) strict: Handle,
     pub(super) interfaces: Interfaces,
     pub(super) crossing: Crossing,
     /// What `weir status` warns of.
@@ -89,8 +92,9 @@ pub(super) struct Running {
 /// What the keeper reacts to.
 pub(super) struct Inputs {
     calls: mpsc::Receiver<Call>,
-    changed: Arc<Notify>,
-    stations: Arc<Notify>,
+    changes: Arc<Changes>,
+    /// When changes of the network will have settled, if there are some.
+    settled: Option<time::Instant>,
     ticks: Interval,
     signals: Signals,
     _server: Server,
@@ -119,8 +123,7 @@ impl Signals {
 impl Inputs {
     pub(super) fn new(
         calls: mpsc::Receiver<Call>,
-        changed: Arc<Notify>,
-        stations: Arc<Notify>,
+        changes: Arc<Changes>,
         server: Server,
         signals: Signals,
     ) -> Self {
@@ -128,8 +131,8 @@ impl Inputs {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             calls,
-            changed,
-            stations,
+            changes,
+            settled: None,
             ticks,
             signals,
             _server: server,
@@ -177,13 +180,20 @@ impl Keeper {
                 }
                 return !stop;
             }
-            () = inputs.changed.notified() => {
-                // Changes come in bursts; they are taken in together.
-                sleep(SETTLE).await;
-                self.network_changed().await;
+            () = inputs.changes.links.notified() => {
+                self.links_changed().await;
+                self.look_elsewhere(&inputs.changes.moved);
+            }
+            () = inputs.changes.own.notified() => self.own_addresses_changed().await,
+            () = inputs.changes.network.notified() => {
+                inputs.settled.get_or_insert_with(|| time::Instant::now() + SETTLE);
+            }
+            () = until(inputs.settled) => {
+                inputs.settled = None;
+                self.look_around().await;
             }
             // The first connection to a station comes right behind its first frame.
-            () = inputs.stations.notified() => self.look_at_stations().await,
+            () = inputs.changes.stations.notified() => self.look_at_stations().await,
             () = self.lasting.pressure.notified() => self.tick(),
             _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => {
@@ -235,7 +245,7 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
-        roles::check_sources(&new, &self.interfaces)?;
+        ports::check_sources(&new, &self.interfaces)?;
         let policy = Policy::compile(&new.rules)?;
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);
@@ -310,5 +320,13 @@ impl Keeper {
             self.overload_told = Some(Instant::now());
         }
         overloaded
+    }
+}
+
+/// Until then; for ever, if it is never.
+async fn until(moment: Option<time::Instant>) {
+    match moment {
+        Some(moment) => time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

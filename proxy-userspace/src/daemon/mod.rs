@@ -3,10 +3,13 @@
 mod bridge;
 mod bypass;
 mod edit;
+mod follow;
 mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod moved;
+mod ports;
 mod preflight;
 mod roles;
 mod settings;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use proxy_ebpf::{
+    abi::MAX_INTERFACES,
     counter::Delivery as Count,
     key::{IPV4, IPV6},
     settings::{ROLE_BRIDGE, ROLE_LAN},
@@ -19,19 +20,27 @@ use super::{
 const FAMILIES: [(u32, &str); 2] = [(IPV4, "ipv4"), (IPV6, "ipv6")];
 
 /// All valves.
-#[derive(Default)]
 pub(super) struct Valves {
     /// For each interface, by its slot, and family.
     delivery: Vec<[Delivery; 2]>,
     return_path: [ReturnPath; 2],
 }
 
-impl Valves {
-    /// All closed, for so many interfaces.
-    pub(super) fn new(interfaces: usize) -> Self {
+/// All closed.
+impl Default for Valves {
+    fn default() -> Self {
         Self {
-            delivery: vec![Default::default(); interfaces],
+            delivery: vec![Default::default(); MAX_INTERFACES as usize],
             return_path: Default::default(),
+        }
+    }
+}
+
+impl Valves {
+    /// Closes those of the interface that is in this slot from now on.
+    pub(super) fn close(&mut self, slot: u32) {
+        if let Some(valves) = self.delivery.get_mut(slot as usize) {
+            *valves = Default::default();
         }
     }
 
@@ -60,7 +69,7 @@ impl Keeper {
 
     /// Closes them all; what is wrong will open them again.
     pub(super) fn close_valves(&mut self) {
-        self.valves = Valves::new(self.interfaces.iter().count());
+        self.valves = Valves::default();
         self.tell_interfaces();
     }
 
@@ -73,7 +82,8 @@ impl Keeper {
         } else {
             ROLE_LAN
         };
-        for interface in self.interfaces.iter().filter(|i| i.role == entrance) {
+        let entrances = self.interfaces.iter().filter(|it| it.role & entrance != 0);
+        for interface in entrances {
             for (place, (family, name)) in FAMILIES.into_iter().enumerate() {
                 let count = |what| self.dataplane.delivery(interface.slot, family, what);
                 let (Ok(marked), Ok(delivered)) = (count(Count::Marked), count(Count::Delivered))

@@ -60,6 +60,14 @@ pub enum DataplaneError {
     Attach(#[from] AttachError),
 }
 
+impl DataplaneError {
+    /// Whether the interface is not there.
+    #[must_use]
+    pub const fn is_of_a_missing_link(&self) -> bool {
+        matches!(self, Self::Attach(error) if error.is_of_a_missing_link())
+    }
+}
+
 /// The loaded programs and maps.
 ///
 /// Dropping it detaches the `sk_lookup` program; TC programs stay attached until they are

@@ -150,6 +150,26 @@ impl Plan {
         Ok(())
     }
 
+    /// Removes the rules for `interface` of `families` (4 and 6). What is gone is fine.
+    ///
+    /// # Errors
+    ///
+    /// If netlink fails.
+    pub async fn remove_rules(
+        &self,
+        handle: &Handle,
+        interface: &str,
+        families: &[u8],
+    ) -> Result<(), NetlinkError> {
+        for family in families {
+            let rule = self.rule(*family, interface);
+            ignore_missing(handle.rule().del(rule).execute().await).map_err(|error| {
+                NetlinkError::new(format!("remove the rule for {interface}"), error)
+            })?;
+        }
+        Ok(())
+    }
+
     fn route(&self, family: u8) -> RouteMessage {
         let mut route = if family == 4 {
             RouteMessageBuilder::<Ipv4Addr>::new()

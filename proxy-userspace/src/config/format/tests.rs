@@ -2,7 +2,7 @@ use crate::config::Config;
 
 /// `section.key = value` and the beginning of what is said about it, from the column on.
 #[rustfmt::skip]
-const WRONG: [(&str, &str); 85] = [
+const WRONG: [(&str, &str); 89] = [
     ("intercept.lan = \"eth1\"", "17: expected a list of interface names"),
     ("intercept.lan = [\"eth1\", 2]", "26: expected an interface name, found an integer"),
     ("intercept.lan = [\"\"]", "18: \"\" is no interface name: it is empty"),
@@ -12,6 +12,10 @@ const WRONG: [(&str, &str); 85] = [
     ("intercept.lan = [\"..\"]", "18: \"..\" is no interface name"),
     ("intercept.lan = [\"0123456789abcdef\"]", "18: \"0123456789abcdef\" is no interface name"),
     ("intercept.lan = [\"a\", \"a\"]", "23: interface \"a\" is listed twice"),
+    ("intercept.lan = [\"ppp*\", \"ppp*\"]", "26: interface \"ppp*\" is listed twice"),
+    ("intercept.lan = [\"p/*\"]", "18: \"p/*\" is no interface name: it has a slash"),
+    ("intercept.lan = [\"????????????????*\"]", "18: \"????????????????*\" is no interface name: it is lon"),
+    ("intercept.missing = \"ignore\"", "21: expected \"refuse\" or \"wait\", found \"ignore\""),
     ("intercept.ports = 80", "19: expected a list of ports, found an integer"),
     ("intercept.ports = []", "19: expected 1 to 8 ports, found 0"),
     ("intercept.ports = [1,2,3,4,5,6,7,8,9]", "19: expected 1 to 8 ports, found 9"),
