@@ -31,6 +31,12 @@ pub const PROGRAM_RECORD: &str = "weir_record";
 /// TIME_WAIT go as well.
 pub const PROGRAM_SWEEP: &str = "weir_sweep";
 
+/// `sock_ops` program: marks connections of this host itself that are to be intercepted.
+pub const PROGRAM_OUTPUT: &str = "weir_output";
+
+/// cgroup `connect4` and `connect6` programs: take the mark of an earlier connection off.
+pub const PROGRAMS_CONNECT: [&str; 2] = ["weir_connect4", "weir_connect6"];
+
 /// TC program that is attached nowhere: run on a [`Query`](crate::bypass::Query) in place of a
 /// packet, it returns the number of the record that decides, or 0.
 pub const PROGRAM_MATCH: &str = "weir_match";
@@ -67,6 +73,10 @@ pub mod map {
     pub const TRANSLATIONS: &str = "TRANSLATIONS";
     /// ARRAY of one `u32`: not 0 from the first translation on.
     pub const TRANSLATING: &str = "TRANSLATING";
+    /// ARRAY of one [`Output`](crate::output::Output).
+    pub const OUTPUT: &str = "OUTPUT";
+    /// ARRAY of `u64`, indexed by [`Reason`](crate::verdict::Reason): connections of this host.
+    pub const OUTPUT_FLOWS: &str = "OUTPUT_FLOWS";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.

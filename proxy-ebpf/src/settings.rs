@@ -16,6 +16,8 @@ pub const FAMILY_IPV6: u32 = 2;
 pub const ROLE_LAN: u32 = 1;
 /// Origins are behind here.
 pub const ROLE_WAN: u32 = 2;
+/// This host's own connections come by here: the loopback device, with `intercept.output`.
+pub const ROLE_OUTPUT: u32 = 1 << 8;
 
 /// The one entry of [`map::SETTINGS`](crate::abi::map::SETTINGS). Written by the daemon alone.
 #[repr(C)]
@@ -99,7 +101,7 @@ fn is_among<const N: usize>(port: u16, ports: &[u16; N]) -> bool {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// [`ROLE_LAN`] or [`ROLE_WAN`].
+    /// [`ROLE_LAN`], [`ROLE_WAN`] or [`ROLE_OUTPUT`].
     pub role: u32,
     /// Its place among the interfaces, 0 to
     /// [`MAX_INTERFACES`](crate::abi::MAX_INTERFACES) − 1: see [`counter::delivery`].

@@ -44,11 +44,13 @@ pub enum Reason {
     NoListener = 14,
     /// The worker has not written its heartbeat in time: the daemon hangs.
     StaleHeartbeat = 15,
+    /// A connection of this host itself, whose socket has a mark or a device of its own.
+    OwnWay = 16,
 }
 
 impl Reason {
     /// Number of reasons.
-    pub const COUNT: u32 = 16;
+    pub const COUNT: u32 = 17;
 
     /// Every reason, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -68,6 +70,7 @@ impl Reason {
         Self::Overload,
         Self::NoListener,
         Self::StaleHeartbeat,
+        Self::OwnWay,
     ];
 
     /// The word.
@@ -90,6 +93,7 @@ impl Reason {
             Self::Overload => "overload",
             Self::NoListener => "no-listener",
             Self::StaleHeartbeat => "stale-heartbeat",
+            Self::OwnWay => "own-way",
         }
     }
 }

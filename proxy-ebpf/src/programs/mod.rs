@@ -7,6 +7,7 @@ mod bypass;
 mod facts;
 mod listen;
 mod maps;
+mod output;
 mod record;
 mod socket;
 mod steer;

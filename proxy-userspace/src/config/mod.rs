@@ -12,6 +12,7 @@ mod error;
 mod format;
 mod keys;
 mod nearest;
+mod output;
 mod rule;
 mod settings;
 
@@ -71,6 +72,11 @@ impl Config {
         match rule::read(&document, &config.host) {
             Ok(rules) => config.rules = rules,
             Err(wrong) => faults.extend(wrong),
+        }
+        if let Some(message) = config.output_mark_is_taken() {
+            let value = document.value("intercept.output");
+            let at = value.map(|value| value.span()).unwrap_or_default();
+            faults.push(Fault::new(at, message));
         }
         match faults.into_iter().min_by_key(|fault| fault.at.start) {
             Some(first) => Err(located(first)),

@@ -34,6 +34,7 @@ ports = [80, 8080]
 families = ["ipv6"]
 on_failure = "open"
 heartbeat_stale = "500ms"
+output = true
 [spoof]
 ports = "20000-20999"
 dscp = "clear"
@@ -93,6 +94,7 @@ table = 100
 priority = 50
 steer_mark = 0x40
 socket_mark = 0b1000_0000
+output_mark = 0x100
 [workers]
 count = 3
 "#;
@@ -110,6 +112,7 @@ fn every_key_is_read_into_its_type() {
             },
             on_failure: OnFailure::Open,
             heartbeat_stale: Duration::from_millis(500),
+            output: true,
         },
         spoof: Spoof {
             ports: 20_000..=20_999,
@@ -187,6 +190,7 @@ fn every_key_is_read_into_its_type() {
             priority: 50,
             steer_mark: 0x40,
             socket_mark: 0x80,
+            output_mark: 0x100,
         },
         workers: Workers { count: 3 },
         rules: Vec::new(),
@@ -346,6 +350,7 @@ fn a_reload_names_what_it_cannot_change() {
             "intercept.wan",
             "intercept.families",
             "intercept.heartbeat_stale",
+            "intercept.output",
             "spoof.ports",
             "log.level",
             "bypass.directory",
@@ -356,6 +361,7 @@ fn a_reload_names_what_it_cannot_change() {
             "host.priority",
             "host.steer_mark",
             "host.socket_mark",
+            "host.output_mark",
             "workers.count",
         ]
     );

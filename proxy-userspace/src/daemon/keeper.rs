@@ -20,6 +20,7 @@ use super::{
     instance::Claim,
     interfaces::Interfaces,
     learn,
+    output::Output,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -63,6 +64,8 @@ pub(super) struct Keeper {
     pub(super) shared: Option<watch::Sender<Arc<Shared>>>,
     pub(super) listen: Option<ListenLink>,
     pub(super) valves: Valves,
+    /// This host's own connections, if they are intercepted.
+    pub(super) output: Option<Output>,
     pub(super) translations: Translations,
     pub(super) learner: Learner,
     /// What sessions have seen, for the learner.

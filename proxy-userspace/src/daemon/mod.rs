@@ -6,6 +6,7 @@ mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod output;
 mod preflight;
 mod settings;
 mod start;
@@ -49,6 +50,8 @@ pub struct Source {
     pub lan: Vec<String>,
     /// `--wan`.
     pub wan: Vec<String>,
+    /// `--output`.
+    pub output: bool,
     /// `--workers`.
     pub workers: Option<usize>,
 }
@@ -70,6 +73,9 @@ impl Source {
             .map_err(usage)?;
         if let Some(workers) = self.workers {
             config.workers.count = workers;
+        }
+        if self.output {
+            config = config.with_output().map_err(usage)?;
         }
         Ok(config)
     }

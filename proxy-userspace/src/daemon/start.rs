@@ -148,6 +148,7 @@ async fn start_claimed(
             declining: Arc::new(Semaphore::new(DECLINING)),
         },
         valves: Valves::new(interfaces.iter().count()),
+        output: None,
         translations: Translations::new(room),
         learner: Learner::new(learn::terms(&options.config)),
         seen,
@@ -240,6 +241,8 @@ async fn begin(
             interface.slot,
         )?;
     }
+
+    keeper.begin_output().await?;
 
     let (calls, call_inputs) = mpsc::channel(16);
     let server = Server::start(claim.run_dir(), calls, group)

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use super::{
     keeper::Keeper,
+    output::{self, Output},
     valve::{Delivery, ReturnPath},
 };
 
 /// IPv4 and IPv6, in the order of the places in settings and maps.
-const FAMILIES: [(u32, &str); 2] = [(IPV4, "ipv4"), (IPV6, "ipv6")];
+pub(super) const FAMILIES: [(u32, &str); 2] = [(IPV4, "ipv4"), (IPV6, "ipv6")];
 
 /// All valves.
 #[derive(Default)]
@@ -55,6 +56,10 @@ impl Keeper {
         if self.options.config.valve.enabled {
             self.look_at_deliveries();
             self.look_at_origins();
+            let valve = &self.options.config.valve;
+            if let Some(output) = &mut self.output {
+                output.look(&mut self.dataplane, valve.window, valve.probe);
+            }
         }
     }
 
@@ -62,6 +67,9 @@ impl Keeper {
     pub(super) fn close_valves(&mut self) {
         self.valves = Valves::new(self.interfaces.iter().count());
         self.tell_interfaces();
+        if let Some(output) = &mut self.output {
+            output.close_valves(&mut self.dataplane);
+        }
     }
 
     fn look_at_deliveries(&mut self) {
@@ -83,23 +91,8 @@ impl Keeper {
                     continue;
                 }
                 changed = true;
-                if valve.is_open() {
-                    tracing::error!(
-                        reason = Reason::NotDelivered.as_str(),
-                        interface = interface.name,
-                        family = name,
-                        "valve opened: intercepted SYNs do not reach the listener (does the \
-                         firewall's INPUT chain drop TCP to the watched ports from there?); new \
-                         flows go direct, one in {} is tried",
-                        self.options.config.valve.probe
-                    );
-                } else {
-                    tracing::warn!(
-                        interface = interface.name,
-                        family = name,
-                        "valve closed: intercepting again"
-                    );
-                }
+                let probe = self.options.config.valve.probe;
+                tell_delivery(valve.is_open(), &interface.name, name, probe);
             }
         }
         if changed {
@@ -161,11 +154,34 @@ impl Keeper {
                     }));
                 }
             }
+            let output = self.output.as_ref().map(Output::open_valves);
+            if output.is_some_and(|valves| valves[place] != 0) {
+                let reason = Reason::NotDelivered.as_str();
+                open.push(json!({
+                    "reason": reason, "family": family, "interface": output::NAME,
+                }));
+            }
             if self.valves.of_origins()[place] != 0 {
                 let reason = Reason::NoReturnPath.as_str();
                 open.push(json!({ "reason": reason, "family": family, "interface": null }));
             }
         }
         open
+    }
+}
+
+/// Says that the valve of an interface and family has opened or closed.
+pub(super) fn tell_delivery(open: bool, interface: &str, family: &str, probe: u32) {
+    if open {
+        tracing::error!(
+            reason = Reason::NotDelivered.as_str(),
+            interface,
+            family,
+            "valve opened: intercepted SYNs do not reach the listener (does the firewall's INPUT \
+             chain drop TCP to the watched ports from there?); new flows go direct, one in \
+             {probe} is tried"
+        );
+    } else {
+        tracing::warn!(interface, family, "valve closed: intercepting again");
     }
 }

@@ -5,6 +5,7 @@ pub mod bypass;
 pub mod counters;
 mod log;
 mod object;
+pub mod output;
 mod own;
 mod translations;
 
