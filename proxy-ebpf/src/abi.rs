@@ -19,6 +19,13 @@ pub const PROGRAM_STEER: &str = "weir_steer";
 /// The same for links without one; which of the two says [`Framing`](crate::framing::Framing).
 pub const PROGRAM_STEER_L3: &str = "weir_steer_l3";
 
+/// The same for ports of a bridge.
+pub const PROGRAM_BRIDGE: &str = "weir_bridge";
+
+/// TC egress program of a bridge: gives our frames the addresses and the tag that those of the
+/// client and of its next hop would have.
+pub const PROGRAM_LEAVE: &str = "weir_leave";
+
 /// `sk_lookup` program: gives flows from our LANs to a worker's listener.
 pub const PROGRAM_LISTEN: &str = "weir_listen";
 
@@ -73,6 +80,10 @@ pub mod map {
     pub const TRANSLATIONS: &str = "TRANSLATIONS";
     /// ARRAY of one `u32`: not 0 from the first translation on.
     pub const TRANSLATING: &str = "TRANSLATING";
+    /// LRU HASH of [`Pair`](crate::bridge::Pair) → [`Path`](crate::bridge::Path).
+    pub const PATHS: &str = "PATHS";
+    /// HASH of a MAC address → 1: stations behind ports of the bridge that are WANs.
+    pub const STATIONS: &str = "STATIONS";
     /// ARRAY of one [`Output`](crate::output::Output).
     pub const OUTPUT: &str = "OUTPUT";
     /// ARRAY of `u64`, indexed by [`Reason`](crate::verdict::Reason): connections of this host.
@@ -92,6 +103,10 @@ pub const BYPASS_FLAGS: u32 = 1 << 10 | 1 << 12;
 pub const MAX_BYPASS: u32 = 1 << 20;
 /// Most flows remembered as direct beside a dying socket of ours; the oldest goes first.
 pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
+/// Most pairs of client and origin on a bridge; the oldest goes first.
+pub const MAX_PATHS: u32 = 1 << 16;
+/// Most stations behind a bridge's WAN ports.
+pub const MAX_STATIONS: u32 = 1 << 16;
 /// Most watched ports.
 pub const MAX_PORTS: usize = 8;
 /// Most ports that are watched, or were when a connection may have begun.

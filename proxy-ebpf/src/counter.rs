@@ -22,11 +22,15 @@ pub enum Event {
     CookieSteered = 6,
     /// Translations of connections of ours that could not be recorded: their answers pass us by.
     TranslationLost = 7,
+    /// Frames on a bridge with more than one VLAN tag, untouched.
+    DoubleTagged = 8,
+    /// Frames of ours to a client or an origin across a bridge of which nothing is known, dropped.
+    NoPath = 9,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 10;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -38,6 +42,8 @@ impl Event {
         Self::Malformed,
         Self::CookieSteered,
         Self::TranslationLost,
+        Self::DoubleTagged,
+        Self::NoPath,
     ];
 
     /// The word in `weir status --json`.
@@ -52,6 +58,8 @@ impl Event {
             Self::Malformed => "malformed",
             Self::CookieSteered => "cookie-steered",
             Self::TranslationLost => "translation-lost",
+            Self::DoubleTagged => "double-tagged",
+            Self::NoPath => "no-path",
         }
     }
 }

@@ -18,6 +18,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod abi;
+pub mod bridge;
 pub mod bypass;
 pub mod counter;
 pub mod framing;

@@ -16,6 +16,8 @@ pub const FAMILY_IPV6: u32 = 2;
 pub const ROLE_LAN: u32 = 1;
 /// Origins are behind here.
 pub const ROLE_WAN: u32 = 2;
+/// The bridge that our LANs and WANs are ports of: what comes up through it comes from a LAN.
+pub const ROLE_BRIDGE: u32 = 4;
 /// This host's own connections come by here: the loopback device, with `intercept.output`.
 pub const ROLE_OUTPUT: u32 = 1 << 8;
 
@@ -101,7 +103,7 @@ fn is_among<const N: usize>(port: u16, ports: &[u16; N]) -> bool {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// [`ROLE_LAN`], [`ROLE_WAN`] or [`ROLE_OUTPUT`].
+    /// [`ROLE_LAN`], [`ROLE_WAN`], [`ROLE_BRIDGE`] or [`ROLE_OUTPUT`].
     pub role: u32,
     /// Its place among the interfaces, 0 to
     /// [`MAX_INTERFACES`](crate::abi::MAX_INTERFACES) − 1: see [`counter::delivery`].
@@ -110,11 +112,17 @@ pub struct Interface {
     pub slot: u32,
     /// IPv4, IPv6: not 0 while SYNs from here do not reach the listener (`not-delivered`).
     pub valve: [u32; 2],
+    /// Index of the bridge that this is a port of, or its own; 0 for what is no part of one.
+    pub bridge: u32,
+    /// MAC address of that bridge.
+    pub mac: [u8; 6],
+    /// 0.
+    pub reserved: [u8; 2],
 }
 
 const _: () = {
     assert!(size_of::<Settings>() == 8 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
-    assert!(size_of::<Interface>() == 16);
+    assert!(size_of::<Interface>() == 28);
 };
 
 #[cfg(feature = "user")]

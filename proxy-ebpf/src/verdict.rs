@@ -44,13 +44,15 @@ pub enum Reason {
     NoListener = 14,
     /// The worker has not written its heartbeat in time: the daemon hangs.
     StaleHeartbeat = 15,
+    /// On a bridge: the same client and origin are in use in another VLAN.
+    VlanConflict = 16,
     /// A connection of this host itself, whose socket has a mark or a device of its own.
-    OwnWay = 16,
+    OwnWay = 17,
 }
 
 impl Reason {
     /// Number of reasons.
-    pub const COUNT: u32 = 17;
+    pub const COUNT: u32 = 18;
 
     /// Every reason, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -70,6 +72,7 @@ impl Reason {
         Self::Overload,
         Self::NoListener,
         Self::StaleHeartbeat,
+        Self::VlanConflict,
         Self::OwnWay,
     ];
 
@@ -93,6 +96,7 @@ impl Reason {
             Self::Overload => "overload",
             Self::NoListener => "no-listener",
             Self::StaleHeartbeat => "stale-heartbeat",
+            Self::VlanConflict => "vlan-conflict",
             Self::OwnWay => "own-way",
         }
     }
@@ -110,6 +114,8 @@ pub enum Route {
     None = 2,
     /// Forwarding is off, so nothing would be forwarded anyway; nothing is lost by intercepting.
     ForwardingOff = 3,
+    /// On a bridge: client and origin are in use in another VLAN.
+    OtherVlan = 4,
 }
 
 /// The state of the listener that `sk_lookup` would choose for a flow.
@@ -181,6 +187,7 @@ pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
         Route::Wan | Route::ForwardingOff => {}
         Route::Elsewhere => return Reason::RouteNotWan,
         Route::None => return Reason::NoRoute,
+        Route::OtherVlan => return Reason::VlanConflict,
     }
     match facts.bypass(flow) {
         Bypass::No => {}
@@ -333,6 +340,8 @@ mod tests {
         assert_eq!(verdict(&world), Reason::RouteNotWan);
         world.route = Route::None;
         assert_eq!(verdict(&world), Reason::NoRoute);
+        world.route = Route::OtherVlan;
+        assert_eq!(verdict(&world), Reason::VlanConflict);
         world.route = Route::ForwardingOff;
         assert_eq!(verdict(&world), Reason::BypassDestination);
         world.bypass = Bypass::Source;

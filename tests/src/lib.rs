@@ -6,6 +6,8 @@
 //! panic that names it, never a test that passes without having run. The daemon is the executable
 //! in `WEIR_BIN`, or `target/release/weir` of this workspace.
 
+mod bridge;
+mod capture;
 mod client;
 mod connection;
 mod daemon;
@@ -27,6 +29,8 @@ mod tun;
 mod wait;
 mod world;
 
+pub use bridge::BridgeBox;
+pub use capture::Capture;
 pub use client::{ANSWER, Dial, connect, dial, get};
 pub use connection::{Connection, End};
 pub use daemon::Weir;

@@ -132,10 +132,10 @@ impl Drop for TunLink {
 
 /// An interface's addresses and the routes through it.
 #[derive(Clone, Debug)]
-struct Addressed(Vec<Vec<String>>);
+pub(crate) struct Addressed(Vec<Vec<String>>);
 
 impl Addressed {
-    fn of(At(namespace, name): At<'_>) -> Self {
+    pub(crate) fn of(At(namespace, name): At<'_>) -> Self {
         let mut commands = Vec::new();
         for family in ["-4", "-6"] {
             let show = [
@@ -167,7 +167,7 @@ impl Addressed {
     }
 
     /// Brings the interface up with them; what it has kept of them stays.
-    fn apply(&self, At(namespace, name): At<'_>) {
+    pub(crate) fn apply(&self, At(namespace, name): At<'_>) {
         namespace.ip(&["link", "set", name, "up"]).unwrap();
         for command in &self.0 {
             let words: Vec<_> = command.iter().map(String::as_str).collect();

@@ -302,7 +302,7 @@ fn a_link_that_changes_its_type_is_attached_again() {
     let state = becomes("hdlc", false);
     assert!(programs(&state, LAN).is_empty());
     all_direct(&world.net);
-    world.weir.says("of link type hdlc now");
+    world.weir.says("of link type hdlc");
     // It says that it is Ethernet, and has the program for that.
     links[0].set_link_type(lan, 1);
     let state = becomes("ether", true);
@@ -331,8 +331,9 @@ fn an_unknown_link_type_is_refused_by_name() {
 /// The programs of ours on the ingress of a router's interface.
 fn programs(state: &HostState, interface: &str) -> Vec<String> {
     let lines = state.lines(&format!("programs {interface}"));
+    let ingress = lines.iter().filter(|line| line.contains("Ingress"));
     let name = |line: &&str| line.rsplit(' ').next().map(str::to_owned);
-    lines.iter().filter_map(name).collect()
+    ingress.filter_map(name).collect()
 }
 
 fn program(is_tun: bool) -> &'static str {

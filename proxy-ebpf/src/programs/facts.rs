@@ -45,7 +45,12 @@ impl Facts for Seen<'_> {
 
     #[inline(always)]
     fn route(&self, flow: &Flow) -> Route {
-        route(self.ctx, flow, self.ifindex())
+        match &self.port {
+            None => route(self.ctx, flow, self.ifindex()),
+            Some(port) if port.is_apart() => Route::OtherVlan,
+            Some(port) if port.leads_to_wan() => Route::Wan,
+            Some(_) => Route::Elsewhere,
+        }
     }
 
     #[inline(always)]
@@ -56,7 +61,7 @@ impl Facts for Seen<'_> {
     #[inline(always)]
     fn valve(&self, family: u32) -> Option<Reason> {
         let place = if family == IPV4 { 0 } else { 1 };
-        let lan = maps::interface(self.ifindex());
+        let lan = maps::interface(self.entrance());
         if lan.is_some_and(|lan| lan.valve[place] != 0) {
             Some(Reason::NotDelivered)
         } else if self.settings.valve[place] != 0 {

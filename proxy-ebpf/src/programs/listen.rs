@@ -11,7 +11,7 @@ use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
 use proxy_ebpf::{
     counter::Delivery,
     key::{Address, Flow, IPV4, IPV6},
-    settings::{ROLE_LAN, ROLE_OUTPUT},
+    settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_OUTPUT},
 };
 
 use super::maps::{self, LISTENERS, LOOKING, OWN_ADDRESSES, SETTINGS};
@@ -42,7 +42,7 @@ fn listen(ctx: &SkLookupContext) {
     let Some(interface) = maps::interface(lookup.ingress_ifindex) else {
         return;
     };
-    if interface.role & (ROLE_LAN | ROLE_OUTPUT) == 0 {
+    if interface.role & (ROLE_LAN | ROLE_BRIDGE | ROLE_OUTPUT) == 0 {
         return;
     }
     let flow = flow(ctx, local_port);

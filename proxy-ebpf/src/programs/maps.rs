@@ -60,10 +60,12 @@ pub(super) struct Scratch {
 #[map]
 pub(super) static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// The role of the interface with this index.
+/// The interface with this index.
+///
+/// A reference: the compiler copies parts of an absent one as well, which the verifier refuses.
 #[inline(always)]
-pub(super) fn interface(index: u32) -> Option<Interface> {
-    unsafe { INTERFACES.get(index) }.copied()
+pub(super) fn interface(index: u32) -> Option<&'static Interface> {
+    unsafe { INTERFACES.get(index) }
 }
 
 /// Whether `trie` has a prefix of `address`.

@@ -3,8 +3,10 @@
 mod bare;
 #[cfg(feature = "bench")]
 mod bench;
+mod bridge;
 mod bypass;
 mod facts;
+mod leave;
 mod listen;
 mod maps;
 mod output;

@@ -23,6 +23,7 @@ use proxy_ebpf::{
 
 use super::{
     bare::{NOWHERE, network_header},
+    bridge::Port,
     maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
     translation,
@@ -36,7 +37,7 @@ const TUNNEL_KEY_LEN: u32 = size_of::<bpf_tunnel_key>() as u32;
 
 #[classifier]
 pub(super) fn weir_steer(ctx: TcContext) -> i32 {
-    steer(&ctx, ETHERNET_LEN);
+    steer_addressed(&ctx, ETHERNET_LEN);
     TCX_NEXT
 }
 
@@ -44,19 +45,24 @@ pub(super) fn weir_steer(ctx: TcContext) -> i32 {
 pub(super) fn weir_steer_l3(ctx: TcContext) -> i32 {
     match network_header(&ctx) {
         NOWHERE => count(Event::Malformed),
-        network => steer(&ctx, network),
+        network => steer_addressed(&ctx, network),
     }
     TCX_NEXT
 }
 
-/// The network header is at `network` bytes into the frame.
 #[inline(always)]
-fn steer(ctx: &TcContext, network: u32) {
+fn steer_addressed(ctx: &TcContext, network: u32) {
     let skb = unsafe { &*ctx.skb.skb };
     // A tag here means a VLAN of this interface, whose own device comes with a role of its own.
-    if skb.pkt_type != PACKET_HOST || skb.vlan_present != 0 {
-        return;
+    if skb.pkt_type == PACKET_HOST && skb.vlan_present == 0 {
+        steer(ctx, network, None);
     }
+}
+
+/// The network header is at `network` bytes into the frame.
+#[inline(always)]
+pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a mut Port>) {
+    let skb = unsafe { &*ctx.skb.skb };
     let Some(settings) = SETTINGS.get(0) else {
         return;
     };
@@ -80,12 +86,20 @@ fn steer(ctx: &TcContext, network: u32) {
         return;
     }
     *reversed = segment.flow.reversed();
-    let packet = Seen {
+    if let Some(port) = &mut port {
+        port.of(if kind == Kind::IcmpError {
+            reversed
+        } else {
+            &segment.flow
+        });
+    }
+    let mut packet = Seen {
         ctx,
         settings,
         network,
         segment,
         reversed,
+        port,
     };
     if kind == Kind::IcmpError {
         packet.icmp_error();
@@ -104,12 +118,14 @@ pub(super) struct Seen<'a> {
     network: u32,
     pub(super) segment: &'a Segment,
     pub(super) reversed: &'a Flow,
+    /// The port of a bridge that it came in by, if it did.
+    pub(super) port: Option<&'a mut Port>,
 }
 
 impl Seen<'_> {
     /// A SYN: the only packet that policy decides about.
     #[inline(always)]
-    fn opening(&self) {
+    fn opening(&mut self) {
         let flow = &self.segment.flow;
         let reason = verdict::decide(self.settings, flow, self);
         count_flow(reason);
@@ -121,10 +137,11 @@ impl Seen<'_> {
                 // A SYN whose tuple has a socket already (a retransmission, a reused TIME_WAIT)
                 // is handled by that socket and says nothing about the way to the listener.
                 if !socket::find(self.ctx, flow).is_connection()
-                    && let Some(lan) = maps::interface(self.ifindex())
+                    && let Some(lan) = maps::interface(self.entrance())
                 {
                     maps::count_delivery(lan.slot, flow.family, Delivery::Marked);
                 }
+                self.learn();
                 self.mark();
             }
             // Nothing of ours can have these tuples, or it is ours itself.
@@ -141,7 +158,7 @@ impl Seen<'_> {
     /// mostly in TIME_WAIT. Left alone, early demux would give the packet to that socket, and
     /// `ip_forward` drops packets that have one.
     #[inline(always)]
-    fn opening_direct(&self) {
+    fn opening_direct(&mut self) {
         let flow = &self.segment.flow;
         match socket::find(self.ctx, flow) {
             // A retransmission: the connection has been intercepted, whatever policy says now.
@@ -156,15 +173,22 @@ impl Seen<'_> {
 
     /// Any other segment is ours exactly if a socket of ours has its four-tuple.
     #[inline(always)]
-    fn following(&self) {
+    fn following(&mut self) {
         let flow = &self.segment.flow;
+        // Sockets know no VLANs.
+        if self.port.as_ref().is_some_and(|port| port.is_apart()) {
+            return count(Event::PacketPassed);
+        }
         let found = if self.segment.acknowledges() {
             socket::find_for_ack(self.ctx, flow, self.network, self.segment.offset)
         } else {
             socket::find(self.ctx, flow)
         };
         match found {
-            Found::Connecting | Found::Live => self.steer(Event::PacketSteered),
+            Found::Connecting | Found::Live => {
+                self.learn();
+                self.steer(Event::PacketSteered);
+            }
             Found::Cookie => self.steer(Event::CookieSteered),
             Found::Dying if self.goes_direct() => self.around_socket(),
             Found::Dying => self.steer(Event::PacketSteered),
@@ -178,7 +202,7 @@ impl Seen<'_> {
     /// An error about a segment that a socket of ours sent is for that socket (path MTU,
     /// unreachable): the host that it is addressed to is the one that we speak for.
     #[inline(always)]
-    fn icmp_error(&self) {
+    fn icmp_error(&mut self) {
         let answer = self.reversed;
         if (socket::find(self.ctx, answer).is_connection() && !self.goes_direct())
             || translation::has_socket(self.ctx, answer)
@@ -216,13 +240,24 @@ impl Seen<'_> {
     }
 
     #[inline(always)]
-    fn steer(&self, event: Event) {
+    fn steer(&mut self, event: Event) {
         count(event);
         self.mark();
     }
 
+    /// On a bridge: remembers the way back to who sent this.
     #[inline(always)]
-    fn mark(&self) {
+    fn learn(&mut self) {
+        if let Some(port) = &mut self.port {
+            port.learn();
+        }
+    }
+
+    #[inline(always)]
+    fn mark(&mut self) {
+        if let Some(port) = &self.port {
+            port.take_up(self.ctx);
+        }
         let mark = unsafe { (*self.ctx.skb.skb).mark };
         self.ctx.set_mark(mark | self.settings.steer_mark);
     }
@@ -240,8 +275,21 @@ impl Seen<'_> {
     #[inline(always)]
     fn around_socket(&self) {
         count(Event::PacketAroundSocket);
+        if self.port.is_some() {
+            // It is not routed.
+            return;
+        }
         let mut key: bpf_tunnel_key = unsafe { core::mem::zeroed() };
         unsafe { bpf_skb_set_tunnel_key(self.ctx.skb.skb, &raw mut key, TUNNEL_KEY_LEN, 0) };
+    }
+
+    /// Index of the interface that it would be delivered from.
+    #[inline(always)]
+    pub(super) fn entrance(&self) -> u32 {
+        match &self.port {
+            None => self.ifindex(),
+            Some(port) => port.bridge(),
+        }
     }
 
     #[inline(always)]
@@ -260,7 +308,7 @@ fn octets(address: &proxy_ebpf::key::Address) -> [u8; 16] {
 }
 
 /// A socket buffer as something to load from; works on non-linear ones too.
-struct Skb<'a>(&'a TcContext);
+pub(super) struct Skb<'a>(pub(super) &'a TcContext);
 
 impl Load for Skb<'_> {
     #[inline(always)]

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use ipnet::IpNet;
-use proxy_ebpf::{framing::Framing, settings::ROLE_LAN};
+use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN};
 
 use super::keeper::Keeper;
 use crate::{
-    dataplane::attach,
+    dataplane::attach::{self, Place},
     netconf::{
         links::{self, Link},
         own,
@@ -19,21 +19,25 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Interface {
     pub(super) name: String,
-    /// [`ROLE_LAN`] or [`ROLE_WAN`](proxy_ebpf::settings::ROLE_WAN).
+    /// [`ROLE_LAN`], [`ROLE_WAN`](proxy_ebpf::settings::ROLE_WAN) or [`ROLE_BRIDGE`].
     pub(super) role: u32,
     /// Its place in the list.
     pub(super) slot: u32,
     /// The kernel's word for its link type.
     pub(super) kind: String,
-    /// What its packets begin with, and so which program it carries.
-    pub(super) framing: Framing,
-    /// Its index while it is there and carries our program.
-    pub(super) index: Option<u32>,
+    /// The bridge that it has to be a port of, or that it is.
+    pub(super) bridge: Option<String>,
+    /// Where it is, while it carries our programs.
+    pub(super) place: Option<Place>,
 }
 
 impl Interface {
     pub(super) const fn role_name(&self) -> &'static str {
-        if self.role == ROLE_LAN { "lan" } else { "wan" }
+        match self.role {
+            ROLE_LAN => "lan",
+            ROLE_BRIDGE => "bridge",
+            _ => "wan",
+        }
     }
 }
 
@@ -70,6 +74,7 @@ impl Keeper {
             Ok(links) => self.look_at_links(&links),
             Err(error) => tracing::error!(%error, "interfaces may be out of date"),
         }
+        self.tend_bridge().await;
         if let Err(error) = self.refresh_own_addresses().await {
             tracing::error!(
                 error = format!("{error:#}"),
@@ -100,44 +105,38 @@ impl Keeper {
             if let Some(link) = link {
                 interface.kind.clone_from(&link.kind);
             }
-            let now = link.and_then(|link| Some((link.index, link.framing?)));
-            if now == interface.index.map(|index| (index, interface.framing)) {
+            let now = interface.find(links);
+            if now.as_ref().ok() == interface.place.as_ref() {
                 continue;
             }
-            if let Some(old) = interface.index.take() {
-                if let Err(error) = self.dataplane.forget(old) {
+            if let Some(old) = interface.place.take() {
+                if let Err(error) = self.dataplane.forget(old.index) {
                     tracing::warn!(interface = interface.name, %error, "cannot forget it");
                 }
-                // A link may change its type and stay; what is attached is for the other.
-                if link.is_some_and(|link| link.index == old)
-                    && let Err(error) = attach::detach_all(&interface.name, old)
+                // A link may become another and stay; what is attached is for what it was.
+                if link.is_some_and(|link| link.index == old.index)
+                    && let Err(error) = attach::detach_all(&interface.name, old.index)
                 {
                     tracing::error!(interface = interface.name, %error, "cannot detach from it");
-                    interface.index = Some(old);
+                    interface.place = Some(old);
                     continue;
                 }
             }
             // Its rules go by name and never went.
-            let Some((index, framing)) = now else {
-                let why = link.map_or_else(
-                    || "gone".to_owned(),
-                    |link| format!("of link type {} now", link.kind),
-                );
-                tracing::error!(
-                    interface = interface.name,
-                    "the interface is {why}: nothing is intercepted on it until it is back"
-                );
-                continue;
+            let place = match now {
+                Ok(place) => place,
+                Err(why) => {
+                    tracing::error!(
+                        interface = interface.name,
+                        "the interface is {why}; nothing is intercepted on it until it is back"
+                    );
+                    continue;
+                }
             };
-            let Interface { role, slot, .. } = *interface;
-            let attached = self
-                .dataplane
-                .attach(&interface.name, index, framing, role, slot);
-            match attached {
+            match self.dataplane.attach(&interface.name, &place) {
                 Ok(()) => {
                     tracing::info!(interface = interface.name, "attached again");
-                    interface.index = Some(index);
-                    interface.framing = framing;
+                    interface.place = Some(place);
                 }
                 Err(error) => {
                     tracing::error!(interface = interface.name, %error, "cannot attach again");

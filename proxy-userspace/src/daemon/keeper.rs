@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     Options,
+    bridge::Crossing,
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
@@ -53,6 +54,7 @@ pub(super) struct Keeper {
     pub(super) lists: Lists,
     pub(super) handle: Handle,
     pub(super) interfaces: Interfaces,
+    pub(super) crossing: Crossing,
     /// What `weir status` warns of.
     pub(super) warnings: BTreeSet<Warning>,
     pub(super) plan: Plan,
@@ -89,6 +91,7 @@ pub(super) struct Running {
 pub(super) struct Inputs {
     calls: mpsc::Receiver<Call>,
     changed: Arc<Notify>,
+    stations: Arc<Notify>,
     ticks: Interval,
     signals: Signals,
     _server: Server,
@@ -118,6 +121,7 @@ impl Inputs {
     pub(super) fn new(
         calls: mpsc::Receiver<Call>,
         changed: Arc<Notify>,
+        stations: Arc<Notify>,
         server: Server,
         signals: Signals,
     ) -> Self {
@@ -126,6 +130,7 @@ impl Inputs {
         Self {
             calls,
             changed,
+            stations,
             ticks,
             signals,
             _server: server,
@@ -178,6 +183,8 @@ impl Keeper {
                 sleep(SETTLE).await;
                 self.network_changed().await;
             }
+            // The first connection to a station comes right behind its first frame.
+            () = inputs.stations.notified() => self.look_at_stations().await,
             () = self.lasting.pressure.notified() => self.tick(),
             _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => {

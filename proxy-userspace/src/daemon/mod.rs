@@ -1,5 +1,6 @@
 //! The daemon: puts the rooms together, and takes them apart again.
 
+mod bridge;
 mod bypass;
 mod edit;
 mod instance;
@@ -8,6 +9,7 @@ mod keeper;
 mod learn;
 mod output;
 mod preflight;
+mod roles;
 mod settings;
 mod start;
 mod status;

@@ -9,20 +9,18 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::unistd::Gid;
-use proxy_ebpf::{
-    abi::MAX_WORKERS,
-    settings::{ROLE_LAN, ROLE_WAN},
-};
+use proxy_ebpf::{abi::MAX_WORKERS, settings::ROLE_LAN};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
+    bridge::{self, Crossing},
     bypass::Lists,
     instance::Claim,
-    interfaces::{Interface, Interfaces},
+    interfaces::Interfaces,
     keeper::{Inputs, Keeper, Running, Signals},
-    learn, preflight,
+    learn, preflight, roles,
     settings::{self, DECLINING, Lasting},
     surroundings,
     translations::{self, Translations},
@@ -42,7 +40,7 @@ use crate::{
         self,
         delivery::{self, DeliveryError},
         journal::Journal,
-        links, netns, watch as network,
+        links, netns, sysctl, watch as network,
     },
     observe::{AccessLog, Stats},
     policy::Policy,
@@ -88,11 +86,12 @@ async fn start_claimed(
     undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
     let handle = netconf::connect()?;
     let links = links::list(&handle).await?;
-    let interfaces = resolve(config, &links)?;
+    let interfaces = roles::resolve(config, &links)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
     // where its journal is lost.
     for interface in interfaces.iter() {
-        attach::detach_all(&interface.name, interface.index.unwrap_or(0))?;
+        let index = interface.place.map_or(0, |place| place.index);
+        attach::detach_all(&interface.name, index)?;
     }
     let plan = settings::plan(config);
     delivery::remove_all(&handle, plan.table).await?;
@@ -102,7 +101,9 @@ async fn start_claimed(
     })?;
     let families = preflight::families(config.intercept.families);
     surroundings::check(&handle, &interfaces, &links, &families).await?;
-    preflight::mention_forwarding(&families);
+    if interfaces.bridge().is_none() {
+        preflight::mention_forwarding(&families);
+    }
 
     let mut lists = Lists::open(
         &config.bypass.path(&options.instance),
@@ -127,6 +128,7 @@ async fn start_claimed(
         interfaces: interfaces.names(),
         socket_mark: plan.socket_mark,
         table: plan.table,
+        sysctls: previous(&interfaces)?,
     };
     journal.write(claim.run_dir())?;
     let cut = CancellationToken::new();
@@ -163,6 +165,7 @@ async fn start_claimed(
         lists,
         handle,
         interfaces,
+        crossing: Crossing::default(),
         warnings: BTreeSet::new(),
         plan,
         families,
@@ -199,18 +202,29 @@ async fn begin(
     group: Option<Gid>,
 ) -> Result<(Inputs, Vec<Worker>)> {
     let changed = Arc::new(Notify::new());
-    network::spawn(Arc::clone(&changed))?;
+    let stations = Arc::new(Notify::new());
+    let bridge = keeper.interfaces.bridge().cloned();
+    network::spawn(
+        Arc::clone(&changed),
+        bridge.is_some().then(|| Arc::clone(&stations)),
+    )?;
     keeper.refresh_own_addresses().await?;
     keeper
         .plan
         .add_routes(&keeper.handle, &keeper.families)
         .await?;
-    for name in keeper.interfaces.names() {
+    // What comes in by a port comes up through the bridge.
+    let entrances = match bridge {
+        Some(bridge) => vec![bridge.name],
+        None => keeper.interfaces.names(),
+    };
+    for name in entrances {
         keeper
             .plan
             .add_rules(&keeper.handle, &name, &keeper.families)
             .await?;
     }
+    keeper.tend_bridge().await;
 
     let config = &keeper.options.config;
     let shared = watch::Sender::new(keeper.lasting.shared(config, policy, keeper.connections));
@@ -232,14 +246,9 @@ async fn begin(
     keeper.dataplane.set_settings(settings)?;
     keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
     for interface in keeper.interfaces.iter() {
-        let index = interface.index.unwrap_or(0);
-        keeper.dataplane.attach(
-            &interface.name,
-            index,
-            interface.framing,
-            interface.role,
-            interface.slot,
-        )?;
+        if let Some(place) = &interface.place {
+            keeper.dataplane.attach(&interface.name, place)?;
+        }
     }
 
     keeper.begin_output().await?;
@@ -248,7 +257,10 @@ async fn begin(
     let server = Server::start(claim.run_dir(), calls, group)
         .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
     keeper.look_around().await;
-    Ok((Inputs::new(call_inputs, changed, server, signals), workers))
+    Ok((
+        Inputs::new(call_inputs, changed, stations, server, signals),
+        workers,
+    ))
 }
 
 /// A worker's listeners of all families, each in its slot.
@@ -285,33 +297,15 @@ fn lans(interfaces: &Interfaces) -> BTreeMap<InterfaceName, u32> {
         .collect()
 }
 
-fn resolve(config: &Config, links: &[links::Link]) -> Result<Interfaces, Fault> {
-    let lan = config.intercept.lan.iter().map(|name| (name, ROLE_LAN));
-    let wan = config.intercept.wan.iter().map(|name| (name, ROLE_WAN));
-    let mut interfaces = Vec::new();
-    for (slot, (name, role)) in (0..).zip(lan.chain(wan)) {
-        let Some(link) = links.iter().find(|link| link.name == *name) else {
-            let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
-            return Err(Fault::Usage(format!(
-                "no interface {name} here (there are {}): check the name, or --netns",
-                there.join(", ")
-            )));
-        };
-        let Some(framing) = link.framing else {
-            return Err(Fault::HostCannot(format!(
-                "interface {name} is of link type {}: weir intercepts on Ethernet interfaces and on \
-                 those without a link-layer header (ppp, tun, wireguard, ipip, sit, gre)",
-                link.kind
-            )));
-        };
-        interfaces.push(Interface {
-            name: name.clone(),
-            role,
-            slot,
-            kind: link.kind.clone(),
-            framing,
-            index: Some(link.index),
-        });
+/// The kernel parameters that will be changed, as they are.
+fn previous(interfaces: &Interfaces) -> Result<BTreeMap<String, String>> {
+    let Some(bridge) = interfaces.bridge() else {
+        return Ok(BTreeMap::new());
+    };
+    let mut values = BTreeMap::new();
+    for name in bridge::sysctls(&bridge.name)?.into_keys() {
+        let value = sysctl::read(&name)?;
+        values.insert(name, value);
     }
-    Ok(Interfaces::new(interfaces))
+    Ok(values)
 }

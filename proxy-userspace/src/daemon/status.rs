@@ -61,8 +61,8 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
                 "name": interface.name,
                 "role": interface.role_name(),
                 "kind": interface.kind,
-                "framing": interface.framing.as_str(),
-                "attached": interface.index.is_some(),
+                "framing": interface.place.map(|place| place.framing.as_str()),
+                "attached": interface.place.is_some(),
             })
         })
         .collect();

@@ -102,7 +102,7 @@ impl Keeper {
 /// Name and index of each LAN that is there.
 fn lans(interfaces: &Interfaces) -> Vec<(&str, u32)> {
     let lans = interfaces.iter().filter(|it| it.role == ROLE_LAN);
-    lans.filter_map(|lan| Some((lan.name.as_str(), lan.index?)))
+    lans.filter_map(|lan| Some((lan.name.as_str(), lan.place?.index)))
         .collect()
 }
 
@@ -231,6 +231,8 @@ mod tests {
             framing: Some(proxy_ebpf::framing::Framing::Ethernet),
             kind: "ether".to_owned(),
             vrf,
+            bridge: None,
+            mac: [0; 6],
         };
         let links = [
             link("lan0", 3, Some(Vrf::Member(9))),

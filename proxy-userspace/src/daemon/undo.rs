@@ -1,7 +1,8 @@
 //! Undoing everything that Weir put on the host, whoever put it there and however far it came.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fs, io,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -19,6 +20,7 @@ use crate::{
         journal::{self, Journal},
         links, netns,
         sockets::{self, Which},
+        sysctl,
     },
 };
 
@@ -38,9 +40,22 @@ pub(super) async fn undo(journal: &Journal, patience: Duration) -> Result<()> {
         attach::detach_all(&link.name, link.index)?;
     }
     delivery::remove_all(&handle, journal.table).await?;
+    put_back(&journal.sysctls);
     // Whatever was still closing while the programs went.
     end_sockets(journal.socket_mark, Duration::ZERO).await;
     Ok(())
+}
+
+/// Puts kernel parameters back. Those of an interface that is gone went with it.
+fn put_back(sysctls: &BTreeMap<String, String>) {
+    for (name, value) in sysctls {
+        match sysctl::write(name, value) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!(%error, value, "a kernel parameter is not as it was");
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The same in the network namespace that the journal names, from a thread of its own. A
@@ -81,6 +96,7 @@ pub(super) fn left_by(instance: &str, run_dir: &Path, usual: &Host) -> Result<Ve
         interfaces: Vec::new(),
         socket_mark: usual.socket_mark,
         table: usual.table,
+        sysctls: BTreeMap::new(),
     };
     let namespaces = instance::namespaces_of(instance);
     Ok(namespaces.into_iter().map(somewhere).collect())

@@ -5,7 +5,7 @@ use std::time::Instant;
 use proxy_ebpf::{
     counter::Delivery as Count,
     key::{IPV4, IPV6},
-    settings::ROLE_LAN,
+    settings::{ROLE_BRIDGE, ROLE_LAN},
     verdict::Reason,
 };
 use serde_json::{Value, json};
@@ -75,8 +75,13 @@ impl Keeper {
     fn look_at_deliveries(&mut self) {
         let (now, window) = (Instant::now(), self.options.config.valve.window);
         let mut changed = false;
-        // SYNs are marked on LANs alone.
-        for interface in self.interfaces.iter().filter(|i| i.role == ROLE_LAN) {
+        // SYNs are marked on LANs alone; those of a bridge's ports come up through the bridge.
+        let entrance = if self.interfaces.bridge().is_some() {
+            ROLE_BRIDGE
+        } else {
+            ROLE_LAN
+        };
+        for interface in self.interfaces.iter().filter(|i| i.role == entrance) {
             for (place, (family, name)) in FAMILIES.into_iter().enumerate() {
                 let count = |what| self.dataplane.delivery(interface.slot, family, what);
                 let (Ok(marked), Ok(delivered)) = (count(Count::Marked), count(Count::Delivered))
@@ -129,13 +134,11 @@ impl Keeper {
 
     fn tell_interfaces(&mut self) {
         for interface in self.interfaces.iter() {
-            let Some(index) = interface.index else {
+            let Some(place) = &interface.place else {
                 continue;
             };
             let valve = self.valves.of_interface(interface.slot);
-            let told = self
-                .dataplane
-                .set_role(index, interface.role, interface.slot, valve);
+            let told = self.dataplane.set_role(place, valve);
             if let Err(error) = told {
                 tracing::error!(%error, interface = interface.name, "cannot tell the kernel");
             }

@@ -7,9 +7,10 @@ use std::{
 
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
 use proxy_ebpf::{
-    abi::{PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
+    abi::{PROGRAM_BRIDGE, PROGRAM_LEAVE, PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
+    bridge::Mac,
     framing::Framing,
-    settings::{Interface, ROLE_WAN},
+    settings::{Interface, ROLE_BRIDGE, ROLE_WAN},
 };
 use thiserror::Error;
 
@@ -17,7 +18,52 @@ use super::{Dataplane, DataplaneError, chain, listen_program, writing};
 use crate::sys::bpf::{self, Hook};
 
 /// The programs that we attach to interfaces.
-const OURS: [&str; 3] = [PROGRAM_STEER, PROGRAM_STEER_L3, PROGRAM_RECORD];
+const OURS: [&str; 5] = [
+    PROGRAM_STEER,
+    PROGRAM_STEER_L3,
+    PROGRAM_BRIDGE,
+    PROGRAM_RECORD,
+    PROGRAM_LEAVE,
+];
+
+/// An interface as the programs know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its index.
+    pub index: u32,
+    /// What its packets begin with.
+    pub framing: Framing,
+    /// [`ROLE_LAN`](proxy_ebpf::settings::ROLE_LAN), [`ROLE_WAN`] or [`ROLE_BRIDGE`].
+    pub role: u32,
+    /// Its place among the interfaces.
+    pub slot: u32,
+    /// The bridge that it is a port of, or that it is.
+    pub bridge: Option<Bridge>,
+}
+
+/// A bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Its index.
+    pub index: u32,
+    /// Its own address.
+    pub mac: Mac,
+}
+
+impl Place {
+    /// The programs for it.
+    fn programs(&self) -> Vec<(&'static str, Hook)> {
+        match self.bridge {
+            Some(_) if self.role == ROLE_BRIDGE => vec![(PROGRAM_LEAVE, Hook::Egress)],
+            Some(_) => vec![(PROGRAM_BRIDGE, Hook::Ingress)],
+            None if self.role & ROLE_WAN != 0 => vec![
+                (self.framing.program(), Hook::Ingress),
+                (PROGRAM_RECORD, Hook::Egress),
+            ],
+            None => vec![(self.framing.program(), Hook::Ingress)],
+        }
+    }
+}
 
 /// Why a program cannot be attached or detached.
 #[derive(Debug, Error)]
@@ -33,24 +79,15 @@ pub struct AttachError {
 pub struct ListenLink(SkLookupLinkId);
 
 impl Dataplane {
-    /// Gives the interface its role and attaches the TC program for its framing to its ingress, and
-    /// to a WAN's egress the one that records translations.
+    /// Gives the interface its role and attaches the TC programs for it.
     ///
     /// # Errors
     ///
     /// If the map or the interface refuses.
-    pub fn attach(
-        &mut self,
-        name: &str,
-        index: u32,
-        framing: Framing,
-        role: u32,
-        slot: u32,
-    ) -> Result<(), DataplaneError> {
-        self.set_role(index, role, slot, [0; 2])?;
-        self.attach_to(name, index, framing.program(), Hook::Ingress)?;
-        if role & ROLE_WAN != 0 {
-            self.attach_to(name, index, PROGRAM_RECORD, Hook::Egress)?;
+    pub fn attach(&mut self, name: &str, place: &Place) -> Result<(), DataplaneError> {
+        self.set_role(place, [0; 2])?;
+        for (program, hook) in place.programs() {
+            self.attach_to(name, place.index, program, hook)?;
         }
         Ok(())
     }
@@ -86,21 +123,22 @@ impl Dataplane {
         }
     }
 
-    /// Gives an interface its role, its slot, and the state of its valves (IPv4, IPv6).
+    /// Tells the programs of an interface, and the state of its valves (IPv4, IPv6).
     ///
     /// # Errors
     ///
     /// If the map refuses.
-    pub fn set_role(
-        &mut self,
-        index: u32,
-        role: u32,
-        slot: u32,
-        valve: [u32; 2],
-    ) -> Result<(), DataplaneError> {
-        let interface = Interface { role, slot, valve };
+    pub fn set_role(&mut self, place: &Place, valve: [u32; 2]) -> Result<(), DataplaneError> {
+        let interface = Interface {
+            role: place.role,
+            slot: place.slot,
+            valve,
+            bridge: place.bridge.map_or(0, |bridge| bridge.index),
+            mac: place.bridge.map_or([0; 6], |bridge| bridge.mac),
+            reserved: [0; 2],
+        };
         self.interfaces
-            .insert(index, interface, 0)
+            .insert(place.index, interface, 0)
             .map_err(writing(map::INTERFACES))
     }
 

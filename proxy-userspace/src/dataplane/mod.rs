@@ -7,6 +7,7 @@ mod log;
 mod object;
 pub mod output;
 mod own;
+mod stations;
 mod translations;
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -77,6 +78,7 @@ pub struct Dataplane {
     events: PerCpuArray<MapData, u64>,
     deliveries: PerCpuArray<MapData, u64>,
     translating: Array<MapData, u32>,
+    stations: HashMap<MapData, [u8; 6], u32>,
 }
 
 impl Dataplane {
@@ -95,6 +97,8 @@ impl Dataplane {
         for name in [
             abi::PROGRAM_STEER,
             abi::PROGRAM_STEER_L3,
+            abi::PROGRAM_BRIDGE,
+            abi::PROGRAM_LEAVE,
             abi::PROGRAM_MATCH,
             abi::PROGRAM_RECORD,
             abi::PROGRAM_SWEEP,
@@ -132,6 +136,9 @@ impl Dataplane {
             events: take(&mut ebpf, map::EVENTS)?
                 .try_into()
                 .map_err(opening(map::EVENTS))?,
+            stations: take(&mut ebpf, map::STATIONS)?
+                .try_into()
+                .map_err(opening(map::STATIONS))?,
             translating: take(&mut ebpf, map::TRANSLATING)?
                 .try_into()
                 .map_err(opening(map::TRANSLATING))?,

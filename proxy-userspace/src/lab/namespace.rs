@@ -8,7 +8,10 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
 };
 
@@ -33,6 +36,19 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    /// Makes a further one, beside those of a network.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn further(role: &str) -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("weir-{}-x{number}-{role}", std::process::id());
+        ip_batch(&[format!("netns add {name}")])?;
+        Self::adopt(name)
+    }
+
     /// Takes charge of a namespace that `ip netns add` has made.
     pub(super) fn adopt(name: String) -> Result<Self> {
         let path = path(&name);

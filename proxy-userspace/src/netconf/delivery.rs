@@ -18,10 +18,12 @@ use netlink_packet_route::{
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use thiserror::Error;
 
-use super::{NetlinkError, PROTOCOL};
+use super::{NetlinkError, PROTOCOL, crossing};
 
 /// Index of the loopback device, in every namespace.
 const LOOPBACK: u32 = 1;
+/// Its name.
+pub(super) const LOOPBACK_NAME: &str = "lo";
 
 /// Which table and bits are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +83,14 @@ impl Plan {
                     return Err(DeliveryError::InUse { what, by, key });
                 }
             }
-            if rule_table(rule) == self.table {
+            if is_our_table(rule_table(rule), self.table) {
                 return Err(self.table_in_use(shown(rule)));
             }
         }
         for route in routes(handle).await? {
-            if route_table(&route) == self.table && u8::from(route.header.protocol) != PROTOCOL {
+            if is_our_table(route_table(&route), self.table)
+                && u8::from(route.header.protocol) != PROTOCOL
+            {
                 return Err(self.table_in_use(shown_route(&route)));
             }
         }
@@ -95,7 +99,7 @@ impl Plan {
 
     fn table_in_use(&self, by: String) -> DeliveryError {
         DeliveryError::InUse {
-            what: format!("table {}", self.table),
+            what: format!("table {} or {}", self.table, self.crossing_table()),
             by,
             key: "table",
         }
@@ -111,7 +115,12 @@ impl Plan {
             let route = self.route(*family);
             match handle.route().add(route).execute().await {
                 Err(error) if !is(&error, libc::EEXIST) => {
-                    let operation = format!("add the local route of table {}", self.table);
+                    let hint = if is(&error, libc::ENETDOWN) {
+                        " (is lo up? `ip link set lo up`)"
+                    } else {
+                        ""
+                    };
+                    let operation = format!("add the local route of table {}{hint}", self.table);
                     return Err(NetlinkError::new(operation, error));
                 }
                 _ => {}
@@ -199,6 +208,22 @@ impl Plan {
     }
 
     fn rule(&self, family: u8, interface: &str, mark: u32) -> RuleMessage {
+        self.rule_to(family, self.table, mark, Some(interface))
+    }
+
+    /// Routing table of what we send through a bridge.
+    #[must_use]
+    pub const fn crossing_table(&self) -> u32 {
+        crossing_table(self.table)
+    }
+
+    pub(super) fn rule_to(
+        &self,
+        family: u8,
+        table: u32,
+        mark: u32,
+        interface: Option<&str>,
+    ) -> RuleMessage {
         let mut rule = RuleMessage::default();
         rule.header.family = if family == 4 {
             AddressFamily::Inet
@@ -208,18 +233,19 @@ impl Plan {
         rule.header.action = RuleAction::ToTable;
         rule.header.table = RouteHeader::RT_TABLE_UNSPEC;
         rule.attributes = vec![
-            RuleAttribute::Iifname(interface.to_owned()),
             RuleAttribute::Priority(self.priority),
             RuleAttribute::FwMark(mark),
             RuleAttribute::FwMask(mark),
-            RuleAttribute::Table(self.table),
+            RuleAttribute::Table(table),
             RuleAttribute::Protocol(RouteProtocol::from(PROTOCOL)),
         ];
+        let iif = interface.map(|name| RuleAttribute::Iifname(name.to_owned()));
+        rule.attributes.extend(iif);
         rule
     }
 }
 
-/// Removes every rule and route of `table` that carries our protocol number. What is gone is fine.
+/// Removes every rule and route of `table`, and of that for bridges, that carries our protocol number. What is gone is fine.
 ///
 /// # Errors
 ///
@@ -234,12 +260,21 @@ pub async fn remove_all(handle: &Handle, table: u32) -> Result<(), NetlinkError>
             .map_err(|e| NetlinkError::new("remove a rule of ours", e))?;
     }
     for route in routes(handle).await? {
-        if u8::from(route.header.protocol) == PROTOCOL && route_table(&route) == table {
+        if u8::from(route.header.protocol) == PROTOCOL && is_our_table(route_table(&route), table) {
             ignore_missing(handle.route().del(route).execute().await)
                 .map_err(|e| NetlinkError::new("remove a route of ours", e))?;
         }
     }
-    Ok(())
+    crossing::remove_next_hops(handle).await
+}
+
+/// Behind the table of local routes.
+const fn crossing_table(table: u32) -> u32 {
+    table + 1
+}
+
+fn is_our_table(table: u32, ours: u32) -> bool {
+    table == ours || table == crossing_table(ours)
 }
 
 pub(super) async fn rules(handle: &Handle) -> Result<Vec<RuleMessage>, NetlinkError> {
@@ -276,7 +311,7 @@ async fn routes(handle: &Handle) -> Result<Vec<RouteMessage>, NetlinkError> {
 
 pub(super) fn is_our_rule(rule: &RuleMessage, table: u32) -> bool {
     let carries_our_number = |attribute: &RuleAttribute| matches!(attribute, RuleAttribute::Protocol(p) if u8::from(*p) == PROTOCOL);
-    rule_table(rule) == table && rule.attributes.iter().any(carries_our_number)
+    is_our_table(rule_table(rule), table) && rule.attributes.iter().any(carries_our_number)
 }
 
 pub(super) fn rule_mark(rule: &RuleMessage) -> (u32, u32) {
@@ -348,13 +383,13 @@ fn shown_route(route: &RouteMessage) -> String {
     )
 }
 
-fn ignore_missing(result: Result<(), rtnetlink::Error>) -> Result<(), rtnetlink::Error> {
+pub(super) fn ignore_missing(result: Result<(), rtnetlink::Error>) -> Result<(), rtnetlink::Error> {
     match result {
         Err(error) if is(&error, libc::ENOENT) || is(&error, libc::ESRCH) => Ok(()),
         other => other,
     }
 }
 
-fn is(error: &rtnetlink::Error, errno: i32) -> bool {
+pub(super) fn is(error: &rtnetlink::Error, errno: i32) -> bool {
     matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -errno)
 }

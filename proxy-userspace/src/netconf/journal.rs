@@ -5,6 +5,7 @@
 //! it is right however far the daemon had come when it died.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -29,6 +30,9 @@ pub struct Journal {
     pub socket_mark: u32,
     /// The table of our rules and routes.
     pub table: u32,
+    /// Kernel parameters that we change, with what they were.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
 }
 
 impl Journal {
@@ -123,6 +127,7 @@ mod tests {
             interfaces: vec!["eth0".to_owned()],
             socket_mark: 0x2000_0000,
             table: 8780,
+            sysctls: BTreeMap::from([("net/ipv4/conf/br0/src_valid_mark".into(), "0".into())]),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Network interfaces.
 
 use futures_util::TryStreamExt as _;
-use netlink_packet_route::link::{InfoKind, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    InfoBridge, InfoData, InfoKind, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage,
+};
 use proxy_ebpf::framing::Framing;
 use rtnetlink::Handle;
 
@@ -20,6 +22,47 @@ pub struct Link {
     pub kind: String,
     /// Its part in a VRF, if it has one.
     pub vrf: Option<Vrf>,
+    /// Its part in a bridge, if it has one.
+    pub bridge: Option<Bridge>,
+    /// MAC address; 0 for links without.
+    pub mac: [u8; 6],
+}
+
+/// An interface's part in a bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bridge {
+    /// It is the bridge, which filters VLANs or does not.
+    Device {
+        /// `vlan_filtering`.
+        filters_vlans: bool,
+    },
+    /// It is a port of the one with that index.
+    Port(u32),
+}
+
+impl Bridge {
+    fn from_message(message: &LinkMessage) -> Option<Self> {
+        let (mut device, mut port, mut filters_vlans, mut controller) = (false, false, false, 0);
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::LinkInfo(infos) => {
+                    device = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
+                    port = infos.contains(&LinkInfo::PortKind(InfoPortKind::Bridge));
+                    filters_vlans = infos.iter().any(|info| {
+                        matches!(info, LinkInfo::Data(InfoData::Bridge(data))
+                            if data.contains(&InfoBridge::VlanFiltering(true)))
+                    });
+                }
+                LinkAttribute::Controller(index) => controller = *index,
+                _ => {}
+            }
+        }
+        match (device, port) {
+            (true, _) => Some(Self::Device { filters_vlans }),
+            (_, true) => Some(Self::Port(controller)),
+            _ => None,
+        }
+    }
 }
 
 /// An interface's part in a VRF (virtual routing and forwarding).
@@ -68,8 +111,21 @@ impl Link {
             framing: Framing::of(layer.into()),
             kind: format!("{layer:?}").to_lowercase(),
             vrf: Vrf::from_message(message),
+            bridge: Bridge::from_message(message),
+            mac: mac(message),
         })
     }
+}
+
+fn mac(message: &LinkMessage) -> [u8; 6] {
+    let address = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Address(address) => <[u8; 6]>::try_from(&address[..]).ok(),
+            _ => None,
+        });
+    address.unwrap_or_default()
 }
 
 /// All interfaces of the namespace.
@@ -92,32 +148,55 @@ pub async fn list(handle: &Handle) -> Result<Vec<Link>, NetlinkError> {
 mod tests {
     use super::*;
 
-    fn link(attributes: Vec<LinkAttribute>) -> Option<Vrf> {
+    fn vrf(attributes: Vec<LinkAttribute>) -> Option<Vrf> {
+        link(attributes).vrf
+    }
+
+    fn link(attributes: Vec<LinkAttribute>) -> Link {
         let mut message = LinkMessage::default();
         message.attributes = attributes;
         message
             .attributes
             .push(LinkAttribute::IfName("lan0".to_owned()));
-        Link::from_message(&message).unwrap().vrf
+        Link::from_message(&message).unwrap()
     }
 
     #[test]
     fn parts_in_a_vrf() {
         let port = |kind| LinkAttribute::LinkInfo(vec![LinkInfo::PortKind(kind)]);
         let controller = LinkAttribute::Controller(7);
-        assert_eq!(link(Vec::new()), None);
+        assert_eq!(vrf(Vec::new()), None);
         assert_eq!(
-            link(vec![port(InfoPortKind::Bridge), controller.clone()]),
+            vrf(vec![port(InfoPortKind::Bridge), controller.clone()]),
             None
         );
         assert_eq!(
-            link(vec![controller, port(InfoPortKind::Vrf)]),
+            vrf(vec![controller, port(InfoPortKind::Vrf)]),
             Some(Vrf::Member(7))
         );
         let device = LinkInfo::Kind(InfoKind::Vrf);
         assert_eq!(
-            link(vec![LinkAttribute::LinkInfo(vec![device])]),
+            vrf(vec![LinkAttribute::LinkInfo(vec![device])]),
             Some(Vrf::Device)
         );
+    }
+
+    #[test]
+    fn parts_in_a_bridge() {
+        let info = |infos| vec![LinkAttribute::LinkInfo(infos)];
+        let port = LinkInfo::PortKind(InfoPortKind::Bridge);
+        let mut attributes = info(vec![port]);
+        attributes.push(LinkAttribute::Controller(7));
+        attributes.push(LinkAttribute::Address(vec![2, 0, 0, 0, 0, 9]));
+        let it = link(attributes);
+        assert_eq!((it.bridge, it.mac[5]), (Some(Bridge::Port(7)), 9));
+        let data = LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
+        assert_eq!(
+            link(info(vec![LinkInfo::Kind(InfoKind::Bridge), data])).bridge,
+            Some(Bridge::Device {
+                filters_vlans: true
+            })
+        );
+        assert_eq!(link(Vec::new()).bridge, None);
     }
 }

@@ -5,6 +5,7 @@
 //! rtnetlink.
 
 pub mod addresses;
+mod crossing;
 pub mod delivery;
 pub mod journal;
 pub mod links;
@@ -12,6 +13,8 @@ pub mod netns;
 pub mod own;
 pub mod rules;
 pub mod sockets;
+pub mod stations;
+pub mod sysctl;
 pub mod watch;
 
 use std::fmt;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use netlink_packet_core::NetlinkPayload;
-use netlink_packet_route::{RouteNetlinkMessage, route::RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage, route::RouteType};
 use rtnetlink::MulticastGroup;
 use tokio::sync::Notify;
 
@@ -18,17 +18,21 @@ use super::NetlinkError;
 /// It does not say what: whoever is woken looks at the whole, and so misses nothing where the
 /// kernel had to drop messages. Other routes do not wake it; a router may have a million.
 ///
+/// With `stations`, that one is woken whenever a bridge has learned of a station, or forgotten one.
+///
 /// # Errors
 ///
 /// If the netlink socket cannot be opened.
-pub fn spawn(changed: Arc<Notify>) -> Result<(), NetlinkError> {
-    let groups = [
+pub fn spawn(changed: Arc<Notify>, stations: Option<Arc<Notify>>) -> Result<(), NetlinkError> {
+    let mut groups = vec![
         MulticastGroup::Link,
         MulticastGroup::Ipv4Route,
         MulticastGroup::Ipv6Route,
         MulticastGroup::Ipv4Rule,
         MulticastGroup::Ipv6Rule,
     ];
+    // A router's neighbours change all the time; they are for bridges alone.
+    groups.extend(stations.is_some().then_some(MulticastGroup::Neigh));
     let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&groups)
         .map_err(|e| NetlinkError::new("watch the network", e))?;
     tokio::spawn(connection);
@@ -37,6 +41,17 @@ pub fn spawn(changed: Arc<Notify>) -> Result<(), NetlinkError> {
         let _handle = handle;
         while let Some((message, _)) = messages.next().await {
             let concerns_us = match message.payload {
+                NetlinkPayload::InnerMessage(
+                    RouteNetlinkMessage::NewNeighbour(neighbour)
+                    | RouteNetlinkMessage::DelNeighbour(neighbour),
+                ) => {
+                    if neighbour.header.family == AddressFamily::Bridge
+                        && let Some(stations) = &stations
+                    {
+                        stations.notify_one();
+                    }
+                    false
+                }
                 NetlinkPayload::InnerMessage(
                     RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
                 ) => route.header.kind == RouteType::Local,

@@ -1,4 +1,5 @@
-//! Tun devices, for throwaway networks: links without a link-layer header.
+//! Tun and tap devices, for throwaway networks: links without a link-layer header, and links whose
+//! frames a test writes itself.
 
 use std::{
     fs::{File, OpenOptions},
@@ -25,10 +26,23 @@ struct Request {
 /// `InvalidInput` for a name of more than 15 octets; as `open(2)` and `ioctl(2)`: `ENOENT` in a
 /// kernel without `CONFIG_TUN`, `EPERM`, `EBUSY` if there is one of that name.
 pub fn open(name: &str) -> io::Result<File> {
+    make(name, libc::IFF_TUN)
+}
+
+/// The same for a tap device: Ethernet frames.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_tap(name: &str) -> io::Result<File> {
+    make(name, libc::IFF_TAP)
+}
+
+fn make(name: &str, kind: libc::c_int) -> io::Result<File> {
     let mut request = Request {
         name: [0; libc::IFNAMSIZ],
         #[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits")]
-        flags: (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short,
+        flags: (kind | libc::IFF_NO_PI) as libc::c_short,
         rest: [0; 22],
     };
     let octets = name.as_bytes();
