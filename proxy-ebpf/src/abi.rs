@@ -84,6 +84,12 @@ pub mod map {
     pub const PATHS: &str = "PATHS";
     /// HASH of a MAC address → 1: stations behind ports of the bridge that are WANs.
     pub const STATIONS: &str = "STATIONS";
+    /// LRU HASH of [`Packet`](crate::looping::Packet) → [`Sighting`](crate::looping::Sighting).
+    pub const SIGHTED: &str = "SIGHTED";
+    /// LRU HASH of [`Origin`](crate::looping::Origin) → [`Looping`](crate::looping::Looping).
+    pub const LOOPING: &str = "LOOPING";
+    /// ARRAY of one `u64`: when a packet came round last, as in [`LOOPING`]; 0 if none ever did.
+    pub const LOOPED: &str = "LOOPED";
     /// ARRAY of one [`Output`](crate::output::Output).
     pub const OUTPUT: &str = "OUTPUT";
     /// ARRAY of `u64`, indexed by [`Reason`](crate::verdict::Reason): connections of this host.
@@ -94,6 +100,11 @@ pub mod map {
 pub const MAX_WORKERS: u32 = 64;
 /// Most interfaces with a role.
 pub const MAX_INTERFACES: u32 = 256;
+/// Most packets remembered that may come round, and most origins whose packets did; the oldest
+/// goes first.
+pub const MAX_SIGHTED: u32 = 1 << 12;
+/// As above.
+pub const MAX_LOOPING: u32 = 1 << 10;
 /// Most local routes.
 pub const MAX_OWN_ADDRESSES: u32 = 1 << 16;
 /// Flags of the arrays in [`map::BYPASS`]: `BPF_F_MMAPABLE | BPF_F_INNER_MAP`, so that the

@@ -26,11 +26,13 @@ pub enum Event {
     DoubleTagged = 8,
     /// Frames of ours to a client or an origin across a bridge of which nothing is known, dropped.
     NoPath = 9,
+    /// Packets of ours, and direct ones, that came back to us over and over, dropped.
+    LoopBroken = 10,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -44,6 +46,7 @@ impl Event {
         Self::TranslationLost,
         Self::DoubleTagged,
         Self::NoPath,
+        Self::LoopBroken,
     ];
 
     /// The word in `weir status --json`.
@@ -60,6 +63,7 @@ impl Event {
             Self::TranslationLost => "translation-lost",
             Self::DoubleTagged => "double-tagged",
             Self::NoPath => "no-path",
+            Self::LoopBroken => "loop-broken",
         }
     }
 }

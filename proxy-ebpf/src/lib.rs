@@ -7,6 +7,7 @@
 //! * [`bypass`] — the table of bypass entries, and the search in it
 //! * [`framing`] — what is in front of a packet, by the type of its link
 //! * [`packet`] — the bounds-checked walk from a frame to a TCP flow
+//! * [`looping`] — packets that come back to us
 //! * [`output`] — connections of this host itself
 //! * [`verdict`] — what happens to a SYN, and every reason for it
 //! * [`counter`] — what the programs count
@@ -23,6 +24,7 @@ pub mod bypass;
 pub mod counter;
 pub mod framing;
 pub mod key;
+pub mod looping;
 pub mod output;
 pub mod packet;
 pub mod settings;

@@ -21,6 +21,11 @@ pub const ROLE_BRIDGE: u32 = 4;
 /// This host's own connections come by here: the loopback device, with `intercept.output`.
 pub const ROLE_OUTPUT: u32 = 1 << 8;
 
+/// [`Settings::valve`]: origins do not answer our connections.
+pub const NO_RETURN_PATH: u32 = 1;
+/// [`Settings::valve`]: our connections come back to us.
+pub const LOOPING: u32 = 2;
+
 /// The one entry of [`map::SETTINGS`](crate::abi::map::SETTINGS). Written by the daemon alone.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub struct Settings {
     pub socket_mark: u32,
     /// 0.
     pub reserved: u32,
-    /// IPv4, IPv6: not 0 while origins do not answer our connections (`no-return-path`).
+    /// IPv4, IPv6: 0, [`NO_RETURN_PATH`] or [`LOOPING`].
     pub valve: [u32; 2],
     /// How old a worker's heartbeat may be, in nanoseconds.
     pub heartbeat_stale_ns: u64,

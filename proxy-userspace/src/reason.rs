@@ -83,11 +83,14 @@ pub enum Reason {
     NoReturnPath,
     /// A bypass entry that was added with the word to hold for live connections ended this one.
     BypassedNow,
+    /// Our connection to the origin came back to us; the client was reset so that it comes again,
+    /// directly.
+    Looping,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -123,6 +126,7 @@ impl Reason {
         Self::Draining,
         Self::NoReturnPath,
         Self::BypassedNow,
+        Self::Looping,
     ];
 
     /// The word.
@@ -164,6 +168,7 @@ impl Reason {
             Self::Draining => "draining",
             Self::NoReturnPath => "no-return-path",
             Self::BypassedNow => "bypassed-now",
+            Self::Looping => "looping",
         }
     }
 }

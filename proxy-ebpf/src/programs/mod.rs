@@ -8,6 +8,7 @@ mod bypass;
 mod facts;
 mod leave;
 mod listen;
+mod looping;
 mod maps;
 mod output;
 mod record;

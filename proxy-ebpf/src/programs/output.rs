@@ -40,6 +40,7 @@ use proxy_ebpf::{
 
 use super::{
     bypass,
+    facts::way_out,
     maps::{self, DELIVERIES, HEARTBEATS, OWN_ADDRESSES, SETTINGS},
 };
 
@@ -190,15 +191,13 @@ impl Facts for Own<'_> {
     }
 
     #[inline(always)]
-    fn valve(&self, family: u32) -> Option<Reason> {
-        let place = if family == IPV4 { 0 } else { 1 };
+    fn valve(&self, flow: &Flow) -> Option<Reason> {
+        let place = if flow.family == IPV4 { 0 } else { 1 };
         let loopback = maps::interface(LOOPBACK);
         if loopback.is_some_and(|loopback| loopback.valve[place] != 0) {
             Some(Reason::NotDelivered)
-        } else if self.settings.valve[place] != 0 {
-            Some(Reason::NoReturnPath)
         } else {
-            None
+            way_out(self.settings, flow)
         }
     }
 

@@ -40,7 +40,7 @@ pub struct Config {
 /// `[intercept]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intercept {
-    /// Interfaces that clients come from. Empty by default; no name is in `wan` as well.
+    /// Interfaces that clients come from. Empty by default. A one-armed router's is in `wan` as well.
     pub lan: Vec<String>,
     /// Interfaces that origins are behind. Empty by default.
     pub wan: Vec<String>,

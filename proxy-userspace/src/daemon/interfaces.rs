@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use ipnet::IpNet;
-use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN};
+use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_WAN};
 
 use super::keeper::Keeper;
 use crate::{
@@ -15,11 +15,14 @@ use crate::{
     },
 };
 
+/// Clients and origins by one interface: a one-armed router.
+pub(super) const ONE_ARMED: u32 = ROLE_LAN | ROLE_WAN;
+
 /// An interface with a role.
 #[derive(Clone, Debug)]
 pub(super) struct Interface {
     pub(super) name: String,
-    /// [`ROLE_LAN`], [`ROLE_WAN`](proxy_ebpf::settings::ROLE_WAN) or [`ROLE_BRIDGE`].
+    /// [`ROLE_LAN`], [`ROLE_WAN`], both, or [`ROLE_BRIDGE`].
     pub(super) role: u32,
     /// Its place in the list.
     pub(super) slot: u32,
@@ -34,6 +37,7 @@ pub(super) struct Interface {
 impl Interface {
     pub(super) const fn role_name(&self) -> &'static str {
         match self.role {
+            ONE_ARMED => "lan+wan",
             ROLE_LAN => "lan",
             ROLE_BRIDGE => "bridge",
             _ => "wan",

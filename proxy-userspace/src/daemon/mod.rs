@@ -7,6 +7,7 @@ mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod looping;
 mod output;
 mod preflight;
 mod roles;

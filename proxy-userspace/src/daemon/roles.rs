@@ -2,7 +2,7 @@
 
 use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_WAN};
 
-use super::interfaces::{Interface, Interfaces};
+use super::interfaces::{Interface, Interfaces, ONE_ARMED};
 use crate::{
     config::Config,
     dataplane::attach::{self, Place},
@@ -18,8 +18,22 @@ use crate::{
 pub(super) fn resolve(config: &Config, links: &[Link]) -> Result<Interfaces, Fault> {
     let lan = config.intercept.lan.iter().map(|name| (name, ROLE_LAN));
     let wan = config.intercept.wan.iter().map(|name| (name, ROLE_WAN));
-    let named: Vec<_> = lan.chain(wan).collect();
+    let mut named: Vec<(&String, u32)> = Vec::new();
+    for (name, role) in lan.chain(wan) {
+        match named.iter_mut().find(|(before, _)| *before == name) {
+            Some((_, roles)) => *roles |= role,
+            None => named.push((name, role)),
+        }
+    }
     let bridge = common_bridge(&named, links)?;
+    if bridge.is_some()
+        && let Some((name, _)) = named.iter().find(|(_, role)| *role == ONE_ARMED)
+    {
+        return Err(Fault::HostCannot(format!(
+            "{name} is both LAN and WAN, and a port of a bridge: what comes in by a port goes out by \
+             another, so leave it in one of them, or name the bridge itself"
+        )));
+    }
     let names = named.into_iter().map(|(name, role)| (name.as_str(), role));
     let names = names.chain(bridge.map(|bridge| (bridge, ROLE_BRIDGE)));
     let mut interfaces = Vec::new();

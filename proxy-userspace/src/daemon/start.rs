@@ -20,7 +20,9 @@ use super::{
     instance::Claim,
     interfaces::Interfaces,
     keeper::{Inputs, Keeper, Running, Signals},
-    learn, preflight, roles,
+    learn,
+    looping::Loops,
+    preflight, roles,
     settings::{self, DECLINING, Lasting},
     surroundings,
     translations::{self, Translations},
@@ -151,6 +153,7 @@ async fn start_claimed(
         },
         valves: Valves::new(interfaces.iter().count()),
         output: None,
+        loops: Loops::default(),
         translations: Translations::new(room),
         learner: Learner::new(learn::terms(&options.config)),
         seen,
@@ -292,7 +295,7 @@ fn open_listeners(
 fn lans(interfaces: &Interfaces) -> BTreeMap<InterfaceName, u32> {
     let lans = interfaces
         .iter()
-        .filter(|interface| interface.role == ROLE_LAN);
+        .filter(|interface| interface.role & ROLE_LAN != 0);
     lans.filter_map(|lan| Some((lan.name.parse().ok()?, lan.slot)))
         .collect()
 }

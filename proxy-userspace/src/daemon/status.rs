@@ -3,15 +3,19 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use proxy_ebpf::{counter::Event, settings::MODE_DRAIN, verdict::Reason};
+use proxy_ebpf::{
+    counter::Event,
+    settings::{MODE_DRAIN, ROLE_LAN, ROLE_WAN},
+    verdict::Reason,
+};
 use serde_json::{Map, Value, json};
 
 use super::{keeper::Keeper, surroundings::Warning};
 
 /// The line that scripts wait for.
 pub(super) fn announce(keeper: &Keeper) {
-    let names = |role: &str| {
-        let of_role = keeper.interfaces.iter().filter(|i| i.role_name() == role);
+    let names = |role: u32| {
+        let of_role = keeper.interfaces.iter().filter(|i| i.role & role != 0);
         of_role
             .map(|interface| interface.name.as_str())
             .collect::<Vec<_>>()
@@ -31,8 +35,8 @@ pub(super) fn announce(keeper: &Keeper) {
         .join("+");
     let line = format!(
         "weir: intercepting {families} port {ports} from {} to {} (instance {}, {} workers)\n",
-        names("lan"),
-        names("wan"),
+        names(ROLE_LAN),
+        names(ROLE_WAN),
         keeper.options.instance,
         keeper.workers,
     );

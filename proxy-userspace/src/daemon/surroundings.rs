@@ -92,6 +92,7 @@ impl Keeper {
             .iter()
             .filter(|rule| self.families.contains(&rule.family()))
             .filter_map(|rule| different(rule, &names, dscp));
+        let broken = broken.chain(self.loops.warnings());
         Ok(broken
             .map(Warning::Broken)
             .chain(different.map(Warning::Different))
@@ -101,7 +102,7 @@ impl Keeper {
 
 /// Name and index of each LAN that is there.
 fn lans(interfaces: &Interfaces) -> Vec<(&str, u32)> {
-    let lans = interfaces.iter().filter(|it| it.role == ROLE_LAN);
+    let lans = interfaces.iter().filter(|it| it.role & ROLE_LAN != 0);
     lans.filter_map(|lan| Some((lan.name.as_str(), lan.place?.index)))
         .collect()
 }

@@ -5,12 +5,13 @@ use std::time::Instant;
 use proxy_ebpf::{
     counter::Delivery as Count,
     key::{IPV4, IPV6},
-    settings::{ROLE_BRIDGE, ROLE_LAN},
+    settings::{LOOPING, NO_RETURN_PATH, ROLE_BRIDGE, ROLE_LAN},
     verdict::Reason,
 };
 use serde_json::{Value, json};
 
 use super::{
+    interfaces::ONE_ARMED,
     keeper::Keeper,
     output::{self, Output},
     valve::{Delivery, ReturnPath},
@@ -44,9 +45,9 @@ impl Valves {
         })
     }
 
-    /// IPv4 and IPv6: not 0 where origins do not answer.
-    pub(super) fn of_origins(&self) -> [u32; 2] {
-        [0, 1].map(|place| u32::from(self.return_path[place].opened().is_some()))
+    /// IPv4 and IPv6: whether origins do not answer.
+    fn of_origins(&self) -> [bool; 2] {
+        [0, 1].map(|place| self.return_path[place].opened().is_some())
     }
 }
 
@@ -67,9 +68,21 @@ impl Keeper {
     pub(super) fn close_valves(&mut self) {
         self.valves = Valves::new(self.interfaces.iter().count());
         self.tell_interfaces();
+        self.forget_loops();
         if let Some(output) = &mut self.output {
             output.close_valves(&mut self.dataplane);
         }
+    }
+
+    /// For the programs, IPv4 and IPv6: why our connections do not come about, if they do not.
+    pub(super) fn way_out(&self) -> [u32; 2] {
+        let (silent, looping) = (self.valves.of_origins(), self.loops.open_valves());
+        let enabled = self.options.config.valve.enabled;
+        [0, 1].map(|place| match (looping[place], silent[place]) {
+            (true, _) if enabled => LOOPING,
+            (_, true) => NO_RETURN_PATH,
+            _ => 0,
+        })
     }
 
     fn look_at_deliveries(&mut self) {
@@ -81,7 +94,7 @@ impl Keeper {
         } else {
             ROLE_LAN
         };
-        for interface in self.interfaces.iter().filter(|i| i.role == entrance) {
+        for interface in self.interfaces.iter().filter(|i| i.role & entrance != 0) {
             for (place, (family, name)) in FAMILIES.into_iter().enumerate() {
                 let count = |what| self.dataplane.delivery(interface.slot, family, what);
                 let (Ok(marked), Ok(delivered)) = (count(Count::Marked), count(Count::Delivered))
@@ -121,8 +134,14 @@ impl Keeper {
                 tracing::error!(
                     reason = Reason::NoReturnPath.as_str(),
                     family = name,
-                    "valve opened: no origin answers our connections (NAT on the WAN, or answers \
-                     take another way); new flows go direct, one in {} is tried",
+                    "valve opened: no origin answers our connections ({}); new flows go direct, one \
+                     in {} is tried",
+                    if self.interfaces.iter().any(|it| it.role == ONE_ARMED) {
+                        "answers take another way: does the gateway send them to clients in its own \
+                         subnet directly?"
+                    } else {
+                        "NAT on the WAN, or answers take another way"
+                    },
                     self.options.config.valve.probe
                 );
                 self.lasting.valve.send_modify(|times| times[place] += 1);
@@ -164,10 +183,13 @@ impl Keeper {
                     "reason": reason, "family": family, "interface": output::NAME,
                 }));
             }
-            if self.valves.of_origins()[place] != 0 {
-                let reason = Reason::NoReturnPath.as_str();
-                open.push(json!({ "reason": reason, "family": family, "interface": null }));
-            }
+            let reason = match self.way_out()[place] {
+                0 => continue,
+                LOOPING => Reason::Looping,
+                _ => Reason::NoReturnPath,
+            };
+            let reason = reason.as_str();
+            open.push(json!({ "reason": reason, "family": family, "interface": null }));
         }
         open
     }

@@ -9,7 +9,7 @@ use aya::{
 use proxy_ebpf::{
     abi::{self, map},
     output::{LOOPBACK, Output, SLOT},
-    settings::ROLE_OUTPUT,
+    settings::{Interface, ROLE_OUTPUT},
     verdict::Reason,
 };
 
@@ -103,7 +103,17 @@ impl Dataplane {
     ///
     /// If the map refuses.
     pub fn set_output_valve(&mut self, valve: [u32; 2]) -> Result<(), DataplaneError> {
-        self.set_role(LOOPBACK, ROLE_OUTPUT, SLOT, valve)
+        let loopback = Interface {
+            role: ROLE_OUTPUT,
+            slot: SLOT,
+            valve,
+            bridge: 0,
+            mac: [0; 6],
+            reserved: [0; 2],
+        };
+        self.interfaces
+            .insert(LOOPBACK, loopback, 0)
+            .map_err(writing(map::INTERFACES))
     }
 }
 

@@ -112,6 +112,7 @@ impl Session {
             Err(
                 ConnectError::NoSourcePort(_)
                 | ConnectError::Limit(_)
+                | ConnectError::Looping
                 | ConnectError::Socket { .. },
             ) => return,
         };
@@ -160,7 +161,7 @@ impl Unconnected {
     /// `None` is a reset.
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
-            Self::Failed(ConnectError::Refused | ConnectError::Reset)
+            Self::Failed(ConnectError::Refused | ConnectError::Reset | ConnectError::Looping)
             | Self::ValveOpened
             | Self::BypassedNow => None,
             Self::Failed(ConnectError::Timeout) => Some(504),

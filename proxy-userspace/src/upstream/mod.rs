@@ -48,6 +48,9 @@ pub enum ConnectError {
     /// No answer in time.
     #[error("no answer")]
     Timeout,
+    /// A router sends our packets back to us.
+    #[error("our packets come back")]
+    Looping,
     /// Every port tried was taken.
     #[error("no free port of {0} towards the origin")]
     NoSourcePort(ClientAddr),
@@ -74,6 +77,7 @@ impl ConnectError {
             Self::Limit(_) => Reason::LocalLimit,
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
+            Self::Looping => Reason::Looping,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
         }
     }
@@ -117,15 +121,17 @@ impl Upstream {
             }
             .await
         };
-        let result = match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::Timeout),
+        let result = tokio::select! {
+            result = tokio::time::timeout(self.timeout, attempt) => {
+                result.unwrap_or(Err(ConnectError::Timeout))
+            }
+            () = waiting.given_up() => Err(ConnectError::Looping),
         };
-        if matches!(
-            result,
-            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset)
-        ) {
-            waiting.answered();
+        match result {
+            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset) => waiting.answered(),
+            // That is no origin's silence.
+            Err(ConnectError::Looping) => waiting.forget(),
+            Err(_) => {}
         }
         result
     }
