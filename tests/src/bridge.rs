@@ -11,6 +11,7 @@ use proxy_userspace::lab::{Family, LAN, Namespace, Network};
 use crate::{
     client::{Dial, dial},
     launch::Options,
+    tagger::Tagger,
     tun::{Addressed, At},
     wait::until,
 };
@@ -23,7 +24,7 @@ pub struct BridgeBox {
     /// Where `br0` and its ports `p1` and `p2` are.
     pub inside: Namespace,
     /// What puts the tags on, if there are any.
-    _taggers: Option<Namespace>,
+    _taggers: Vec<Tagger>,
 }
 
 impl BridgeBox {
@@ -35,26 +36,19 @@ impl BridgeBox {
     #[must_use]
     pub fn between(net: &Network) -> Self {
         Self::cut(net, |inside| {
-            let client = format!(
-                "link add eth0 netns {} type veth peer name p1 netns {}",
-                net.client.name(),
-                inside.name()
-            );
-            let router = format!(
-                "link add {LAN} netns {} type veth peer name p2 netns {}",
-                net.router.name(),
-                inside.name()
-            );
-            (vec![client, router], None)
+            for (host, name, port) in [(&net.client, "eth0", "p1"), (&net.router, LAN, "p2")] {
+                let (host, others) = (host.name(), inside.name());
+                let pair = format!(
+                    "link add name {name} netns {host} type veth peer name {port} netns {others}"
+                );
+                ip(inside, &pair);
+            }
+            Vec::new()
         })
     }
 
-    /// The same, with all frames in the box tagged with `vlan`: switches to both sides of it put
-    /// the tag on, and take it off.
-    ///
-    /// ```text
-    /// cli eth0 ── a [ta] b ── p1 [br0] p2 ── c [tb] d ── lan0 rtr
-    /// ```
+    /// The same, with all frames in the box tagged with `vlan`: the cables put the tag on, and take
+    /// it off.
     ///
     /// # Panics
     ///
@@ -62,60 +56,42 @@ impl BridgeBox {
     #[must_use]
     pub fn tagged(net: &Network, vlan: u16) -> Self {
         Self::cut(net, |inside| {
-            let taggers = Namespace::further("tag").unwrap();
-            let tag = taggers.name();
-            let pair = |one: &str, its: &str, other: &str, others: &str| {
-                format!("link add {one} netns {its} type veth peer name {other} netns {others}")
-            };
-            let pairs = vec![
-                pair("eth0", net.client.name(), "a", tag),
-                pair("b", tag, "p1", inside.name()),
-                pair("c", tag, "p2", inside.name()),
-                pair(LAN, net.router.name(), "d", tag),
-            ];
-            (pairs, Some((taggers, vlan)))
+            [
+                Tagger::between(At(&net.client, "eth0"), At(inside, "p1"), vlan),
+                Tagger::between(At(&net.router, LAN), At(inside, "p2"), vlan),
+            ]
+            .into()
         })
     }
 
-    fn cut(
-        net: &Network,
-        make: impl FnOnce(&Namespace) -> (Vec<String>, Option<(Namespace, u16)>),
-    ) -> Self {
+    fn cut(net: &Network, lay: impl FnOnce(&Namespace) -> Vec<Tagger>) -> Self {
         let pair = [At(&net.client, "eth0"), At(&net.router, LAN)];
         let addressed = pair.map(Addressed::of);
         net.client.ip(&["link", "delete", "eth0"]).unwrap();
         let inside = Namespace::further("box").unwrap();
-        let (links, taggers) = make(&inside);
-        for link in links {
-            ip(&net.client, &link);
+        for which in ["all", "default"] {
+            let key = format!("net.ipv6.conf.{which}.accept_dad");
+            inside.sysctl(&key, "0").unwrap();
         }
-        if let Some((taggers, vlan)) = &taggers {
-            for (name, access, trunk) in [("ta", "a", "b"), ("tb", "d", "c")] {
-                bridge(
-                    taggers,
-                    name,
-                    &[access, trunk],
-                    "vlan_filtering 1 vlan_default_pvid 0",
-                );
-                let access = format!("vlan add dev {access} vid {vlan} pvid untagged");
-                let trunk = format!("vlan add dev {trunk} vid {vlan}");
-                for command in [access, trunk] {
-                    let words: Vec<_> = command.split(' ').collect();
-                    let status = taggers.command("bridge").args(words).status().unwrap();
-                    assert!(status.success(), "bridge {command}");
-                }
-            }
-        }
+        let taggers = lay(&inside);
         ip(&inside, "link set lo up");
-        bridge(&inside, "br0", &["p1", "p2"], "");
-        // It has no part in what it passes on, not even as a neighbour.
+        ip(
+            &inside,
+            "link add br0 type bridge stp_state 0 forward_delay 0",
+        );
+        ip(&inside, "link set br0 up");
+        for port in ["p1", "p2"] {
+            ip(&inside, &format!("link set {port} master br0"));
+            ip(&inside, &format!("link set {port} up"));
+        }
+        // It has no part in what it passes on.
         inside.sysctl("net.ipv4.ip_forward", "0").unwrap();
         for (at, addressed) in pair.into_iter().zip(&addressed) {
             addressed.apply(at);
         }
         let this = Self {
             inside,
-            _taggers: taggers.map(|(taggers, _)| taggers),
+            _taggers: taggers,
         };
         this.wait_until_connected(net);
         this
@@ -132,6 +108,13 @@ impl BridgeBox {
     }
 
     fn wait_until_connected(&self, net: &Network) {
+        until(SOON, "link-local addresses in the box", || {
+            let shown = self
+                .inside
+                .ip(&["-6", "-o", "address", "show", "scope", "link"]);
+            let shown = shown.unwrap();
+            shown.lines().count() == 3 && !shown.contains("tentative")
+        });
         for family in Family::BOTH {
             let way = Dial {
                 deadline: Duration::from_secs(1),
@@ -142,19 +125,6 @@ impl BridgeBox {
                 refused.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
             });
         }
-    }
-}
-
-/// Makes a bridge of these ports, and brings all up.
-fn bridge(namespace: &Namespace, name: &str, ports: &[&str], options: &str) {
-    ip(
-        namespace,
-        format!("link add {name} type bridge stp_state 0 forward_delay 0 {options}").trim(),
-    );
-    ip(namespace, &format!("link set {name} up"));
-    for port in ports {
-        ip(namespace, &format!("link set {port} master {name}"));
-        ip(namespace, &format!("link set {port} up"));
     }
 }
 

@@ -63,6 +63,15 @@ impl Capture {
         }
     }
 
+    /// What there was so far.
+    #[must_use]
+    pub fn so_far(&self) -> Vec<Vec<u8>> {
+        self.frames
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// What there was.
     ///
     /// # Panics

@@ -28,7 +28,11 @@ impl HostState {
             let routes = ip(namespace, &[family, "route", "show", "table", "all"]);
             state.insert(format!("routes {family}"), routes);
         }
-        state.insert("links".to_owned(), ip(namespace, &["-d", "-o", "link"]));
+        let links = ip(namespace, &["-d", "-o", "link"]);
+        // A bridge's line ends with its timers, and a port's with its counters.
+        let lasting = |line: &String| line.split("  bridge").next().unwrap_or(line).to_owned();
+        let links = links.iter().map(lasting).collect();
+        state.insert("links".to_owned(), links);
         state.insert("addresses".to_owned(), ip(namespace, &["-o", "address"]));
         state.insert(
             "qdiscs".to_owned(),

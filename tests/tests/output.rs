@@ -74,6 +74,16 @@ fn the_configuration_says_it_as_well() {
     assert!(said.contains("intercept.output"), "{said}");
 }
 
+/// The port that the origin would see is the router's own socket's.
+#[test]
+fn a_port_of_ours_is_taken_where_the_clients_cannot_be() {
+    let world = world("[spoof]\nsource = \"client-port\"\n");
+    for family in Family::BOTH {
+        let echo = of_router(&world, family);
+        assert!(echo.intercepted(), "{echo:?}");
+    }
+}
+
 #[test]
 fn large_bodies_come_whole_both_ways() {
     let world = world("");

@@ -41,7 +41,9 @@ impl Facts for Seen<'_> {
 
     #[inline(always)]
     fn is_our_syn(&self) -> bool {
+        // With the client's own port, its SYN sent again has both.
         socket::find(self.ctx, self.reversed) == Found::Connecting
+            && !socket::find(self.ctx, &self.segment.flow).is_connection()
     }
 
     #[inline(always)]

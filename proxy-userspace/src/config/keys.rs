@@ -98,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 59] = [
+pub(super) static KEYS: [Key; 60] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
@@ -115,6 +115,9 @@ pub(super) static KEYS: [Key; 59] = [
         "Whether this host's own connections are intercepted as well, as by `--output`."),
     key!(spoof.ports: port_range(), fixed,
         "Source ports, from 1024. Keep them below the range that clients draw from."),
+    key!(spoof.source: word(), live,
+        "Whom origins see: \"client\", its address and a port of ours; \"client-port\", both its own\n\
+         where conntrack does not track the client's connection; \"proxy\", this host."),
     key!(spoof.dscp: word(), live,
         "The DSCP of the client's packets: \"copy\" puts it on ours to the origin, \"clear\" does\n\
          not. The tos of a [[rule]] comes before it."),

@@ -25,8 +25,8 @@ pub use rule::{
 };
 pub use settings::{
     AccessTarget, Bypass, Config, Control, Damaged, Dscp, Families, Forwarded, Host, HostCheck,
-    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof, Unknown,
-    Valve, Workers,
+    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof,
+    SpoofSource, Unknown, Valve, Workers,
 };
 
 use document::{Document, Fault};

@@ -98,6 +98,8 @@ pub struct Spoof {
     /// Our source ports towards origins, host order, both ends included. Default: 10000 to 32767,
     /// which is below what clients draw from, so that our port is not one the client itself uses.
     pub ports: RangeInclusive<u16>,
+    /// Whom origins see. Default: the client, from a port of ours.
+    pub source: SpoofSource,
     /// What becomes of the client's DSCP. Default: our packets carry it too.
     pub dscp: Dscp,
 }
@@ -106,9 +108,21 @@ impl Default for Spoof {
     fn default() -> Self {
         Self {
             ports: 10_000..=32_767,
+            source: SpoofSource::Client,
             dscp: Dscp::Copy,
         }
     }
+}
+
+/// Whom origins see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpoofSource {
+    /// The client's address, and a port of ours.
+    Client,
+    /// The client's address and port, where that can be.
+    ClientPort,
+    /// This host.
+    Proxy,
 }
 
 /// What becomes of the DSCP of a client's packets on the way to its origin.

@@ -37,6 +37,7 @@ heartbeat_stale = "500ms"
 output = true
 [spoof]
 ports = "20000-20999"
+source = "client-port"
 dscp = "clear"
 [http]
 via = true
@@ -116,6 +117,7 @@ fn every_key_is_read_into_its_type() {
         },
         spoof: Spoof {
             ports: 20_000..=20_999,
+            source: SpoofSource::ClientPort,
             dscp: Dscp::Clear,
         },
         http: Http {

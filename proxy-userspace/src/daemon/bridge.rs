@@ -19,8 +19,6 @@ use crate::netconf::{NetlinkError, stations, sysctl};
 /// What the keeper knows of the bridge.
 #[derive(Default)]
 pub(super) struct Crossing {
-    /// The index of the bridge that the way out has been laid through.
-    through: Option<u32>,
     /// The stations behind its WAN ports.
     stations: BTreeSet<Mac>,
 }
@@ -56,19 +54,18 @@ pub(super) fn sysctls(bridge: &str) -> io::Result<BTreeMap<String, String>> {
 }
 
 impl Keeper {
-    /// Lays the way out through the bridge, if it is not there, and looks who is behind it.
+    /// Sees to the way out through the bridge, and looks who is behind it.
+    ///
+    /// The kernel drops routes through a bridge that goes down, and even permanent neighbours of one
+    /// whose address changes, as it does with its ports.
     pub(super) async fn tend_bridge(&mut self) {
         let Some(bridge) = self.interfaces.bridge() else {
             return;
         };
-        let index = bridge.place.map(|place| place.index);
-        if let Some(index) = index
-            && self.crossing.through != Some(index)
+        if let Some(place) = bridge.place
+            && let Err(error) = self.cross(place.index).await
         {
-            match self.cross(index).await {
-                Ok(()) => self.crossing.through = Some(index),
-                Err(error) => tracing::error!(%error, "nothing gets through the bridge"),
-            }
+            tracing::error!(%error, "nothing gets through the bridge");
         }
         self.look_at_stations().await;
     }
@@ -78,7 +75,7 @@ impl Keeper {
     /// # Errors
     ///
     /// If netlink fails.
-    pub(super) async fn cross(&self, bridge: u32) -> Result<(), NetlinkError> {
+    async fn cross(&self, bridge: u32) -> Result<(), NetlinkError> {
         for (name, value) in self.journal.sysctls.keys().map(|name| (name, "1")) {
             if let Err(error) = sysctl::write(name, value) {
                 tracing::error!(%error, "reverse-path filtering may drop what is intercepted");

@@ -113,6 +113,18 @@ impl Keeper {
             if now.as_ref().ok() == interface.place.as_ref() {
                 continue;
             }
+            if let (Ok(now), Some(before)) = (&now, &mut interface.place)
+                && now.carries_the_same_as(before)
+            {
+                let valve = self.valves.of_interface(interface.slot);
+                match self.dataplane.set_role(now, valve) {
+                    Ok(()) => *before = *now,
+                    Err(error) => {
+                        tracing::error!(interface = interface.name, %error, "cannot tell the kernel");
+                    }
+                }
+                continue;
+            }
             if let Some(old) = interface.place.take() {
                 if let Err(error) = self.dataplane.forget(old.index) {
                     tracing::warn!(interface = interface.name, %error, "cannot forget it");

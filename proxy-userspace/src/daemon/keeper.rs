@@ -23,6 +23,7 @@ use super::{
     learn,
     looping::Loops,
     output::Output,
+    roles,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -243,6 +244,7 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
+        roles::check_sources(&new, &self.interfaces)?;
         let policy = Policy::compile(&new.rules)?;
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);

@@ -4,10 +4,14 @@ use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_WAN};
 
 use super::interfaces::{Interface, Interfaces, ONE_ARMED};
 use crate::{
-    config::Config,
+    config::{Config, Source, SpoofSource},
     dataplane::attach::{self, Place},
     fault::Fault,
-    netconf::links::{Bridge, Link},
+    netconf::{
+        addresses::Connected,
+        delivery::LOOPBACK,
+        links::{Bridge, Link},
+    },
 };
 
 /// The interfaces of a configuration, as they are now.
@@ -107,6 +111,50 @@ fn common_bridge<'a>(
     }
 }
 
+/// Refuses what would need an address of the bridge's own, or of somebody else, on a bridge.
+///
+/// # Errors
+///
+/// If the configuration asks for it.
+pub(super) fn check_sources(config: &Config, interfaces: &Interfaces) -> Result<(), Fault> {
+    let Some(bridge) = interfaces.bridge() else {
+        return Ok(());
+    };
+    let what = if config.spoof.source == SpoofSource::Proxy {
+        "spoof.source = \"proxy\"".to_owned()
+    } else if let Some(rule) = config
+        .rules
+        .iter()
+        .find(|rule| rule.source != Source::Client)
+    {
+        format!("the source of rule {:?}", rule.name)
+    } else {
+        return Ok(());
+    };
+    Err(Fault::HostCannot(format!(
+        "{what} does not go on a bridge: frames across {} are the client's, and so are their \
+         addresses",
+        bridge.name
+    )))
+}
+
+/// Refuses what would need an address on a host that has none, as a bridge may.
+///
+/// # Errors
+///
+/// If the configuration asks for it.
+pub(super) fn check_names(config: &Config, connected: &[Connected]) -> Result<(), Fault> {
+    let is_reachable = connected.iter().any(|subnet| subnet.index != LOOPBACK);
+    if config.http.host_dns && !is_reachable {
+        return Err(Fault::HostCannot(
+            "http.host_dns asks a name server, and this host has no address to ask from: give it \
+             one, or switch it off"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// Why an interface has no place: it does not exist.
 const GONE: &str = "gone";
 
@@ -154,5 +202,83 @@ impl Interface {
             )),
             (_, Some(name)) => Err(format!("no port of bridge {name} any more")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxy_ebpf::framing::Framing;
+
+    use super::*;
+
+    fn link(index: u32, name: &str, bridge: Option<Bridge>) -> Link {
+        Link {
+            name: name.to_owned(),
+            index,
+            framing: Some(Framing::Ethernet),
+            kind: "ether".to_owned(),
+            vrf: None,
+            bridge,
+            mac: [2, 0, 0, 0, 0, 9],
+        }
+    }
+
+    fn network(filters_vlans: bool) -> Vec<Link> {
+        vec![
+            link(9, "br0", Some(Bridge::Device { filters_vlans })),
+            link(1, "p1", Some(Bridge::Port(9))),
+            link(2, "p2", Some(Bridge::Port(9))),
+            link(3, "eth0", None),
+        ]
+    }
+
+    fn resolved(lan: &str, wan: &str, links: &[Link]) -> Result<Interfaces, String> {
+        let mut config = Config::default();
+        config.intercept.lan = vec![lan.to_owned()];
+        config.intercept.wan = vec![wan.to_owned()];
+        resolve(&config, links).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn ports_bring_their_bridge() {
+        let interfaces = resolved("p1", "p2", &network(false)).unwrap();
+        assert_eq!(interfaces.names(), ["p1", "p2", "br0"]);
+        for interface in interfaces.iter() {
+            let bridge = interface.place.unwrap().bridge.unwrap();
+            assert_eq!((bridge.index, bridge.mac[5]), (9, 9));
+        }
+        // The bridge itself is an interface like others.
+        let interfaces = resolved("br0", "eth0", &network(true)).unwrap();
+        assert_eq!(interfaces.names(), ["br0", "eth0"]);
+        assert!(
+            interfaces
+                .iter()
+                .all(|it| it.place.unwrap().bridge.is_none())
+        );
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        let why = |lan, wan, filters| resolved(lan, wan, &network(filters)).err().unwrap();
+        assert!(why("p1", "p2", true).contains("br0 filters VLANs"));
+        assert!(why("p1", "eth0", false).contains("eth0 is a port of none"));
+        assert!(why("p1", "eth7", false).contains("eth7"));
+        assert!(why("eth0", "eth7", false).contains("no interface eth7 here"));
+    }
+
+    #[test]
+    fn a_port_that_left_and_one_that_became_a_port() {
+        let mut links = network(false);
+        let bridged = resolved("p1", "p2", &links).unwrap();
+        let routed = resolved("eth0", "br0", &links).unwrap();
+        links[1].bridge = None;
+        links[3].bridge = Some(Bridge::Port(9));
+        let find = |interfaces: &Interfaces| interfaces.iter().next().unwrap().find(&links);
+        assert!(
+            find(&bridged)
+                .unwrap_err()
+                .contains("no port of bridge br0 any more")
+        );
+        assert!(find(&routed).unwrap_err().contains("restart weir"));
     }
 }

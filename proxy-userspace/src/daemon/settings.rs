@@ -10,14 +10,14 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, AccessTarget, Config, LogFormat, LogQuery},
+    config::{self, AccessTarget, Config, LogFormat, LogQuery, SpoofSource},
     http::HeadLimits,
     learn::Reports,
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
     session::{Clients, Flows, Patience, Shared},
-    upstream::{Legs, Names, Pending, Upstream},
+    upstream::{Legs, Names, Pending, Source, Upstream},
 };
 
 const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
@@ -171,6 +171,11 @@ impl Lasting {
             flows: Arc::clone(&self.flows),
             reports: Arc::clone(&self.reports),
             declining: Arc::clone(&self.declining),
+            source: match config.spoof.source {
+                SpoofSource::Client => Source::Client,
+                SpoofSource::ClientPort => Source::ClientPort,
+                SpoofSource::Proxy => Source::Own,
+            },
             dscp: config.spoof.dscp,
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),

@@ -39,7 +39,7 @@ use crate::{
     learn::{Learner, Reports},
     listener::{self, Family},
     netconf::{
-        self,
+        self, addresses,
         delivery::{self, DeliveryError},
         journal::Journal,
         links, netns, sysctl, watch as network,
@@ -89,6 +89,8 @@ async fn start_claimed(
     let handle = netconf::connect()?;
     let links = links::list(&handle).await?;
     let interfaces = roles::resolve(config, &links)?;
+    roles::check_sources(config, &interfaces)?;
+    roles::check_names(config, &addresses::connected(&handle).await?)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
     // where its journal is lost.
     for interface in interfaces.iter() {

@@ -51,6 +51,12 @@ pub struct Bridge {
 }
 
 impl Place {
+    /// Whether what is attached to the one is right for the other.
+    #[must_use]
+    pub fn carries_the_same_as(&self, other: &Self) -> bool {
+        self.index == other.index && self.programs() == other.programs()
+    }
+
     /// The programs for it.
     fn programs(&self) -> Vec<(&'static str, Hook)> {
         match self.bridge {

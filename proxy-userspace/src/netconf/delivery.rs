@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::{NetlinkError, PROTOCOL, crossing};
 
 /// Index of the loopback device, in every namespace.
-const LOOPBACK: u32 = 1;
+pub const LOOPBACK: u32 = 1;
 /// Its name.
 pub(super) const LOOPBACK_NAME: &str = "lo";
 

@@ -4,6 +4,7 @@ mod legs;
 mod names;
 mod pending;
 mod ports;
+mod tracked;
 mod way;
 
 use std::{
@@ -113,13 +114,18 @@ impl Upstream {
         let mut waiting = self.pending.start(origin.0.ip());
         let attempt = async {
             match way.source {
-                Source::Client => self.connect_from_some_port(client.0.ip(), client, origin, way),
+                Source::ClientPort => self.connect_as_the_client(client, origin, way).await,
+                Source::Client => {
+                    let address = client.0.ip();
+                    self.connect_from_some_port(address, client, origin, way)
+                        .await
+                }
                 Source::Address(address) => {
                     self.connect_from_some_port(address, client, origin, way)
+                        .await
                 }
-                Source::Own => return self.connect_as_ourselves(origin, way).await,
+                Source::Own => self.connect_as_ourselves(origin, way).await,
             }
-            .await
         };
         let result = tokio::select! {
             result = tokio::time::timeout(self.timeout, attempt) => {
@@ -136,6 +142,35 @@ impl Upstream {
         result
     }
 
+    /// From the client's address and port, or from a port of ours: where conntrack has an entry
+    /// that both legs would share, and where another connection of ours has the port.
+    async fn connect_as_the_client(
+        &self,
+        client: ClientAddr,
+        origin: OriginAddr,
+        way: Way,
+    ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
+        if !tracked::is_tracked(client.0, origin.0) {
+            let spoofed = SpoofedAddr(client.0);
+            match self.connect_from(spoofed, origin, way).await {
+                Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}
+                connected => return connected.map(|stream| (stream, spoofed)),
+            }
+        }
+        let address = client.0.ip();
+        self.connect_from_some_port(address, client, origin, way)
+            .await
+    }
+
+    async fn connect_from(
+        &self,
+        spoofed: SpoofedAddr,
+        origin: OriginAddr,
+        way: Way,
+    ) -> Result<TcpStream, ConnectError> {
+        connect(self.bound_socket(spoofed, way)?, origin).await
+    }
+
     async fn connect_from_some_port(
         &self,
         source: IpAddr,
@@ -150,12 +185,7 @@ impl Upstream {
             if spoofed.0 == client.0 || self.legs.contains(&Leg::new(spoofed, origin)) {
                 continue;
             }
-            let socket = self.bound_socket(spoofed, way);
-            let connected = match socket {
-                Ok(socket) => connect(socket, origin).await,
-                Err(error) => Err(error),
-            };
-            match connected {
+            match self.connect_from(spoofed, origin, way).await {
                 Ok(stream) => return Ok((stream, spoofed)),
                 Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}
                 Err(error) => return Err(error),

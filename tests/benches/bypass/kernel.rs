@@ -10,12 +10,17 @@ use proxy_ebpf::{
     abi::{MAX_WORKERS, PROGRAM_STEER, map},
     bypass::layout::WORDS,
     counter::Event,
+    framing::Framing,
     key::IPV4,
     settings::{FAMILY_IPV4, FAMILY_IPV6, MODE_ENFORCE, ROLE_LAN, ROLE_WAN, Settings},
     verdict::Reason,
 };
 use proxy_userspace::{
-    dataplane::{Dataplane, attach::ListenLink, bypass::Bits, bypass::Entry},
+    dataplane::{
+        Dataplane,
+        attach::{ListenLink, Place},
+        bypass::{Bits, Entry},
+    },
     listener,
 };
 use weir_tests::{Family, LAN, Layout, Network, WAN, network};
@@ -181,9 +186,14 @@ pub(crate) fn client(family: u32) -> Bits {
 /// What the daemon does before it intercepts.
 fn prepare(dataplane: &mut Dataplane, lan: u32, wan: u32) -> (ListenLink, [TcpListener; 2]) {
     for (slot, (index, role)) in (0..).zip([(lan, ROLE_LAN), (wan, ROLE_WAN)]) {
-        dataplane
-            .set_role(index, role, slot, [0; 2])
-            .expect("a role");
+        let place = Place {
+            index,
+            framing: Framing::Ethernet,
+            role,
+            slot,
+            bridge: None,
+        };
+        dataplane.set_role(&place, [0; 2]).expect("a role");
     }
     for family in Family::BOTH {
         for own in [family.router_lan(), family.router_wan()] {

@@ -3,7 +3,9 @@
 use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
-use crate::config::settings::{Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Unknown};
+use crate::config::settings::{
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, SpoofSource, Unknown,
+};
 
 /// A setting that is one of a few words.
 pub(in crate::config) trait Word: Copy + PartialEq + 'static {
@@ -43,6 +45,14 @@ impl Word for LogFormat {
 impl Word for LogQuery {
     const WORDS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("redact", Self::Redact)];
+}
+
+impl Word for SpoofSource {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("client", Self::Client),
+        ("client-port", Self::ClientPort),
+        ("proxy", Self::Proxy),
+    ];
 }
 
 impl Word for Dscp {
