@@ -94,6 +94,7 @@ fn screen(status: &Value) -> String {
     }
     for (title, key) in [
         ("flows", "flows"),
+        ("flows of this host", "output"),
         ("packets", "packets"),
         ("outcomes", "outcomes"),
         ("asymmetries", "asymmetries"),

@@ -41,7 +41,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intercept {
     /// Interfaces that clients come from, by name or [pattern](super::is_link_pattern). Empty by
-    /// default; no entry is in `wan` as well.
+    /// default; a one-armed router's is in `wan` as well.
     pub lan: Vec<String>,
     /// Interfaces that origins are behind, likewise. Empty by default.
     pub wan: Vec<String>,
@@ -55,6 +55,8 @@ pub struct Intercept {
     pub on_failure: OnFailure,
     /// How old a worker's heartbeat may be before new flows pass it by. Default: 1 s.
     pub heartbeat_stale: Duration,
+    /// Whether this host's own connections are intercepted as well. Default: no.
+    pub output: bool,
 }
 
 /// How many ports can be watched; the kernel programs compare with each of them.
@@ -73,6 +75,7 @@ impl Default for Intercept {
             },
             on_failure: OnFailure::Open,
             heartbeat_stale: Duration::from_secs(1),
+            output: false,
         }
     }
 }
@@ -468,6 +471,9 @@ pub struct Host {
     /// The bit by which our own sockets are known, never equal to `steer_mark`. Default:
     /// `0x20000000`.
     pub socket_mark: u32,
+    /// The bit on sockets of this host's that are intercepted, equal to neither. Default:
+    /// `0x08000000`.
+    pub output_mark: u32,
 }
 
 impl Default for Host {
@@ -477,6 +483,7 @@ impl Default for Host {
             priority: 87,
             steer_mark: 0x1000_0000,
             socket_mark: 0x2000_0000,
+            output_mark: 0x0800_0000,
         }
     }
 }

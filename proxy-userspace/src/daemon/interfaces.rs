@@ -11,7 +11,7 @@ use proxy_ebpf::{
 use super::{
     bypass::Lists,
     ports,
-    roles::{self, Given, Roles},
+    roles::{self, Given, ONE_ARMED, Roles},
 };
 use crate::{
     config::{Config, Missing},
@@ -114,8 +114,24 @@ impl Interfaces {
         let roles = Roles::new(&config.intercept);
         let meant: Vec<_> = roles.sort(links).map(|(link, _)| link).collect();
         let bridge = ports::common_bridge(&meant, links)?;
-        let names = roles.names().map(|entry| (entry.text.as_str(), entry.role));
-        let names = names.chain(bridge.map(|bridge| (bridge, ROLE_BRIDGE)));
+        let mut names: Vec<(&str, u32)> = Vec::new();
+        for entry in roles.names() {
+            match names.iter_mut().find(|(name, _)| *name == entry.text) {
+                Some((_, roles)) => *roles |= entry.role,
+                None => names.push((&entry.text, entry.role)),
+            }
+        }
+        if bridge.is_some()
+            && let Some((name, _)) = names.iter().find(|(_, role)| *role == ONE_ARMED)
+        {
+            return Err(Fault::HostCannot(format!(
+                "{name} is both LAN and WAN, and a port of a bridge: what comes in by a port goes out \
+                 by another, so leave it in one of them, or name the bridge itself"
+            )));
+        }
+        let names = names
+            .into_iter()
+            .chain(bridge.map(|bridge| (bridge, ROLE_BRIDGE)));
         let mut list: Vec<Interface> = Vec::new();
         for (slot, (name, role)) in (0..).zip(names) {
             let interface = Interface {

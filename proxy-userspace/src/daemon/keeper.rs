@@ -20,7 +20,10 @@ use super::{
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
-    learn, ports,
+    learn,
+    looping::Loops,
+    output::Output,
+    ports,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -69,6 +72,9 @@ pub(super) struct Keeper {
     pub(super) shared: Option<watch::Sender<Arc<Shared>>>,
     pub(super) listen: Option<ListenLink>,
     pub(super) valves: Valves,
+    pub(super) loops: Loops,
+    /// This host's own connections, if they are intercepted.
+    pub(super) output: Option<Output>,
     pub(super) translations: Translations,
     pub(super) tracking: Tracking,
     pub(super) learner: Learner,
@@ -170,7 +176,12 @@ impl Keeper {
     /// Reacts to one thing. False when that was the word to stop.
     async fn step(&mut self, inputs: &mut Inputs) -> bool {
         tokio::select! {
-            _ = inputs.ticks.tick() => self.tick(),
+            _ = inputs.ticks.tick() => {
+                self.tick();
+                if self.look_at_loops() {
+                    self.look_around().await;
+                }
+            }
             Some((request, reply)) = inputs.calls.recv() => {
                 let stop = matches!(request, Request::Stop);
                 let reload = matches!(request, Request::Reload);
@@ -284,7 +295,7 @@ impl Keeper {
         self.look_at_conntrack();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
-        settings.valve = self.valves.of_origins();
+        settings.valve = self.way_out();
         if settings != *self.dataplane.settings()
             && let Err(error) = self.dataplane.set_settings(settings)
         {

@@ -8,7 +8,9 @@ mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod looping;
 mod moved;
+mod output;
 mod ports;
 mod preflight;
 mod roles;
@@ -55,6 +57,8 @@ pub struct Source {
     pub lan: Vec<String>,
     /// `--wan`.
     pub wan: Vec<String>,
+    /// `--output`.
+    pub output: bool,
     /// `--workers`.
     pub workers: Option<usize>,
 }
@@ -76,6 +80,9 @@ impl Source {
             .map_err(usage)?;
         if let Some(workers) = self.workers {
             config.workers.count = workers;
+        }
+        if self.output {
+            config = config.with_output().map_err(usage)?;
         }
         Ok(config)
     }

@@ -7,6 +7,9 @@ use crate::{
     netconf::links::Link,
 };
 
+/// Clients and origins by one interface: a one-armed router.
+pub(super) const ONE_ARMED: u32 = ROLE_LAN | ROLE_WAN;
+
 /// `ARPHRD_LOOPBACK`, in the kernel's word: what `*` stands for, and nobody means.
 const LOOPBACK: &str = "loopback";
 
@@ -129,6 +132,7 @@ impl Roles {
 /// For people and `weir status`.
 pub(super) const fn role_name(role: u32) -> &'static str {
     match role {
+        ONE_ARMED => "lan+wan",
         ROLE_LAN => "lan",
         ROLE_BRIDGE => "bridge",
         _ => "wan",

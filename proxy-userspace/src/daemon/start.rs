@@ -20,7 +20,9 @@ use super::{
     instance::Claim,
     interfaces::Interfaces,
     keeper::{Inputs, Keeper, Running, Signals},
-    learn, ports, preflight,
+    learn,
+    looping::Loops,
+    ports, preflight,
     settings::{self, DECLINING, Lasting},
     surroundings,
     tracking::Tracking,
@@ -154,6 +156,8 @@ async fn start_claimed(
             declining: Arc::new(Semaphore::new(DECLINING)),
         },
         valves: Valves::default(),
+        output: None,
+        loops: Loops::default(),
         translations: Translations::new(room),
         tracking: Tracking::default(),
         learner: Learner::new(learn::terms(&options.config)),
@@ -251,6 +255,8 @@ async fn begin(
     keeper.tend_bridge().await;
     // Until here no port is watched.
     keeper.dataplane.set_settings(settings)?;
+
+    keeper.begin_output().await?;
 
     let (calls, call_inputs) = mpsc::channel(16);
     let server = Server::start(claim.run_dir(), calls, group)

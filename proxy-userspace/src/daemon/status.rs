@@ -104,6 +104,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "bytes_out": stats.bytes_out,
         "flows": flows,
         "packets": packets,
+        "output": keeper.output_status()?,
         "outcomes": stats.reasons,
         "asymmetries": stats.asymmetries,
         "hosts": stats.hosts,

@@ -102,6 +102,7 @@ impl Keeper {
             .iter()
             .filter(|rule| self.families.contains(&rule.family()))
             .filter_map(|rule| different(rule, &names, dscp));
+        let broken = broken.chain(self.loops.warnings());
         Ok(broken
             .map(Warning::Broken)
             .chain(different.map(Warning::Different))

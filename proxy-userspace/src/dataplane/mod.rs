@@ -4,7 +4,9 @@ pub mod attach;
 pub mod bypass;
 pub mod counters;
 mod log;
+mod looping;
 mod object;
+pub mod output;
 mod own;
 mod stations;
 mod translations;
@@ -20,6 +22,7 @@ use aya::{
 use proxy_ebpf::{
     abi::{self, MAX_WORKERS, map},
     key::AddressBits,
+    looping::{Looping, Origin},
     settings::{Interface, Settings},
 };
 use thiserror::Error;
@@ -85,6 +88,8 @@ pub struct Dataplane {
     events: PerCpuArray<MapData, u64>,
     deliveries: PerCpuArray<MapData, u64>,
     translating: Array<MapData, u32>,
+    looping: HashMap<MapData, Origin, Looping>,
+    looped: Array<MapData, u64>,
     stations: HashMap<MapData, [u8; 6], u32>,
 }
 
@@ -149,6 +154,12 @@ impl Dataplane {
             translating: take(&mut ebpf, map::TRANSLATING)?
                 .try_into()
                 .map_err(opening(map::TRANSLATING))?,
+            looping: take(&mut ebpf, map::LOOPING)?
+                .try_into()
+                .map_err(opening(map::LOOPING))?,
+            looped: take(&mut ebpf, map::LOOPED)?
+                .try_into()
+                .map_err(opening(map::LOOPED))?,
             ebpf,
         })
     }
