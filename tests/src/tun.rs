@@ -56,7 +56,7 @@ impl TunLink {
     /// When any of it does not come about.
     #[must_use]
     pub fn instead(pair: [At<'_>; 2], link_type: Option<u16>) -> Self {
-        Self::make(pair, link_type, Box::new(|_, packet| vec![packet.to_vec()]))
+        Self::make(pair, link_type, unaltered())
     }
 
     /// The same, of a link that does not carry packets as they are.
@@ -73,10 +73,15 @@ impl TunLink {
         let addressed = pair.map(Addressed::of);
         let At(namespace, name) = pair[0];
         namespace.ip(&["link", "delete", name]).unwrap();
-        Self::new(pair, link_type, addressed)
+        Self::new(pair, link_type, addressed, alter)
     }
 
-    fn new(pair: [At<'_>; 2], link_type: Option<u16>, addressed: [Addressed; 2]) -> Self {
+    fn new(
+        pair: [At<'_>; 2],
+        link_type: Option<u16>,
+        addressed: [Addressed; 2],
+        alter: Alter,
+    ) -> Self {
         let devices = pair.map(|At(namespace, name)| {
             let opened = namespace.run(|| tun::open(name)).unwrap();
             opened.unwrap_or_else(|error| panic!("a tun device {name}: {error}"))
@@ -139,7 +144,7 @@ impl TunLink {
         for At(namespace, name) in pair {
             namespace.ip(&["link", "delete", name]).unwrap();
         }
-        Self::new(pair, None, addressed)
+        Self::new(pair, None, addressed, unaltered())
     }
 
     fn end(&mut self) {
@@ -154,6 +159,11 @@ impl Drop for TunLink {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Carries packets as they are.
+fn unaltered() -> Alter {
+    Box::new(|_, packet| vec![packet.to_vec()])
 }
 
 /// Carries packets both ways. Those that a device has no room for, or is down for, are lost.
