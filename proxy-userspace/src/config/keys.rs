@@ -98,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 58] = [
+pub(super) static KEYS: [Key; 59] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
@@ -111,6 +111,9 @@ pub(super) static KEYS: [Key; 58] = [
         "New flows while no worker can take them: \"open\" lets them go direct."),
     key!(intercept.heartbeat_stale: duration(BLINK..=MINUTE), fixed,
         "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
+    key!(intercept.defragment: boolean(), live,
+        "Whether the kernel puts all fragments together before it routes them, so that those of\n\
+         intercepted flows may come in any order. Conntrack does so by itself."),
     key!(spoof.ports: port_range(), fixed,
         "Source ports, from 1024. Keep them below the range that clients draw from."),
     key!(spoof.source: word(), live,

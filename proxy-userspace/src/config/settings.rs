@@ -52,6 +52,9 @@ pub struct Intercept {
     pub on_failure: OnFailure,
     /// How old a worker's heartbeat may be before new flows pass it by. Default: 1 s.
     pub heartbeat_stale: Duration,
+    /// Whether the kernel puts fragments together before routing, those of others too. Default:
+    /// no.
+    pub defragment: bool,
 }
 
 /// How many ports can be watched; the kernel programs compare with each of them.
@@ -69,6 +72,7 @@ impl Default for Intercept {
             },
             on_failure: OnFailure::Open,
             heartbeat_stale: Duration::from_secs(1),
+            defragment: false,
         }
     }
 }

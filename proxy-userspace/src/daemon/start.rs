@@ -152,6 +152,7 @@ async fn start_claimed(
         },
         valves: Valves::new(interfaces.iter().count()),
         translations: Translations::new(room),
+        defragmentation: Vec::new(),
         learner: Learner::new(learn::terms(&options.config)),
         seen,
         started: Instant::now(),
@@ -209,6 +210,9 @@ async fn begin(
         bridge.is_some().then(|| Arc::clone(&stations)),
     )?;
     keeper.refresh_own_addresses().await?;
+    if let Some(held) = keeper.defragmentation(keeper.options.config.intercept.defragment)? {
+        keeper.defragmentation = held;
+    }
     keeper
         .plan
         .add_routes(&keeper.handle, &keeper.families)
