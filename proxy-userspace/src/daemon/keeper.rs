@@ -18,6 +18,7 @@ use super::{
     Options,
     bridge::Crossing,
     bypass::Lists,
+    defragment,
     instance::Claim,
     interfaces::Interfaces,
     learn,
@@ -77,6 +78,7 @@ pub(super) struct Keeper {
     pub(super) output: Option<Output>,
     pub(super) translations: Translations,
     pub(super) tracking: Tracking,
+    pub(super) defragmentation: defragment::Held,
     pub(super) learner: Learner,
     /// What sessions have seen, for the learner.
     pub(super) seen: mpsc::Receiver<Event>,
@@ -267,6 +269,7 @@ impl Keeper {
             );
         };
         self.lists.mend(&mut self.dataplane)?;
+        let defragmentation = self.defragmentation(new.intercept.defragment)?;
         // Also where it stays what it was: a reload is a rotation.
         self.lasting
             .log
@@ -280,6 +283,9 @@ impl Keeper {
             shared.send_replace(self.lasting.shared(&new, policy, self.connections));
         }
         self.learner.set_terms(learn::terms(&new));
+        if let Some(held) = defragmentation {
+            self.defragmentation = held;
+        }
         self.options.config = new;
         self.close_valves();
         self.tracking.begin_anew(self.lasting.conntrack.found());

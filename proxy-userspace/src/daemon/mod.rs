@@ -2,6 +2,7 @@
 
 mod bridge;
 mod bypass;
+mod defragment;
 mod edit;
 mod follow;
 mod instance;

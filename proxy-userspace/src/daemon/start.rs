@@ -160,6 +160,7 @@ async fn start_claimed(
         loops: Loops::default(),
         translations: Translations::new(room),
         tracking: Tracking::default(),
+        defragmentation: Vec::new(),
         learner: Learner::new(learn::terms(&options.config)),
         seen,
         started: Instant::now(),
@@ -214,6 +215,9 @@ async fn begin(
     let bridge = keeper.interfaces.bridge().cloned();
     network::spawn(Arc::clone(&changes), bridge.is_some())?;
     keeper.refresh_own_addresses().await?;
+    if let Some(held) = keeper.defragmentation(keeper.options.config.intercept.defragment)? {
+        keeper.defragmentation = held;
+    }
     keeper
         .plan
         .add_routes(&keeper.handle, &keeper.families)
