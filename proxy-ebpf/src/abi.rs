@@ -78,6 +78,9 @@ pub mod map {
     pub const PATHS: &str = "PATHS";
     /// HASH of a MAC address → 1: stations behind ports of the bridge that are WANs.
     pub const STATIONS: &str = "STATIONS";
+    /// LRU HASH of [`Datagram`](crate::fragment::Datagram) → [`Trace`](crate::fragment::Trace):
+    /// what was done with the fragments of TCP that came last.
+    pub const FRAGMENTS: &str = "FRAGMENTS";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.
@@ -97,6 +100,8 @@ pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
 pub const MAX_PATHS: u32 = 1 << 16;
 /// Most stations behind a bridge's WAN ports.
 pub const MAX_STATIONS: u32 = 1 << 16;
+/// Most datagrams of which fragments are remembered; the oldest goes first.
+pub const MAX_FRAGMENTS: u32 = 1 << 14;
 /// Most watched ports.
 pub const MAX_PORTS: usize = 8;
 /// Most ports that are watched, or were when a connection may have begun.

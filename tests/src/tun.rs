@@ -22,6 +22,10 @@ use crate::addressed::{Addressed, At, veth};
 /// How often the thread looks whether it is to end, milliseconds.
 const LOOK: u16 = 50;
 
+/// What a link makes of a packet that came in by the device of that number: what it carries to
+/// the other one instead.
+pub type Alter = Box<dyn FnMut(usize, &[u8]) -> Vec<Vec<u8>> + Send>;
+
 /// A link that carries nothing but IP packets. On drop, its devices go.
 #[derive(Debug)]
 pub struct TunLink {
@@ -52,13 +56,32 @@ impl TunLink {
     /// When any of it does not come about.
     #[must_use]
     pub fn instead(pair: [At<'_>; 2], link_type: Option<u16>) -> Self {
+        Self::make(pair, link_type, unaltered())
+    }
+
+    /// The same, of a link that does not carry packets as they are.
+    ///
+    /// # Panics
+    ///
+    /// When any of it does not come about.
+    #[must_use]
+    pub fn altering(pair: [At<'_>; 2], alter: Alter) -> Self {
+        Self::make(pair, None, alter)
+    }
+
+    fn make(pair: [At<'_>; 2], link_type: Option<u16>, alter: Alter) -> Self {
         let addressed = pair.map(Addressed::of);
         let At(namespace, name) = pair[0];
         namespace.ip(&["link", "delete", name]).unwrap();
-        Self::new(pair, link_type, addressed)
+        Self::new(pair, link_type, addressed, alter)
     }
 
-    fn new(pair: [At<'_>; 2], link_type: Option<u16>, addressed: [Addressed; 2]) -> Self {
+    fn new(
+        pair: [At<'_>; 2],
+        link_type: Option<u16>,
+        addressed: [Addressed; 2],
+        alter: Alter,
+    ) -> Self {
         let devices = pair.map(|At(namespace, name)| {
             let opened = namespace.run(|| tun::open(name)).unwrap();
             opened.unwrap_or_else(|error| panic!("a tun device {name}: {error}"))
@@ -76,7 +99,7 @@ impl TunLink {
             devices,
             addressed,
             stop,
-            thread: Some(thread::spawn(move || pump(&ours, &stopped))),
+            thread: Some(thread::spawn(move || pump(&ours, &stopped, alter))),
         }
     }
 
@@ -121,7 +144,7 @@ impl TunLink {
         for At(namespace, name) in pair {
             namespace.ip(&["link", "delete", name]).unwrap();
         }
-        Self::new(pair, None, addressed)
+        Self::new(pair, None, addressed, unaltered())
     }
 
     fn end(&mut self) {
@@ -138,17 +161,25 @@ impl Drop for TunLink {
     }
 }
 
+/// Packets as they are.
+fn unaltered() -> Alter {
+    Box::new(|_, packet| vec![packet.to_vec()])
+}
+
 /// Carries packets both ways. Those that a device has no room for, or is down for, are lost.
-fn pump(devices: &[File; 2], stop: &AtomicBool) {
+fn pump(devices: &[File; 2], stop: &AtomicBool, mut alter: Alter) {
     let mut packet = vec![0; 1 << 16];
     while !stop.load(Ordering::Relaxed) {
         let mut ready = devices
             .each_ref()
             .map(|device| PollFd::new(device.as_fd(), PollFlags::POLLIN));
         let _ = poll(&mut ready, PollTimeout::from(LOOK));
-        for (mut from, mut to) in [(&devices[0], &devices[1]), (&devices[1], &devices[0])] {
+        for number in 0..2 {
+            let [mut from, mut to] = [&devices[number], &devices[1 - number]];
             while let Ok(length @ 1..) = from.read(&mut packet) {
-                let _ = to.write(&packet[..length]);
+                for packet in alter(number, &packet[..length]) {
+                    let _ = to.write(&packet);
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ mod bench;
 mod bridge;
 mod bypass;
 mod facts;
+mod fragment;
 mod leave;
 mod listen;
 mod maps;

@@ -24,6 +24,7 @@ use proxy_ebpf::{
 use super::{
     bare::{NOWHERE, network_header},
     bridge::Port,
+    fragment,
     maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
     socket::{self, Found},
     translation,
@@ -78,36 +79,55 @@ pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a m
     let kind = packet::parse(&Skb(ctx), ethertype, network, segment);
     match kind {
         Kind::Tcp | Kind::IcmpError => {}
-        Kind::LaterFragment => return count(Event::LaterFragment),
+        Kind::LaterFragment => {
+            if fragment::is_steered(segment) {
+                mark(ctx, settings, port.as_deref());
+            }
+            return;
+        }
+        Kind::TinyFragment => return count(Event::TinyFragment),
         Kind::Malformed => return count(Event::Malformed),
         Kind::Other => return,
     }
-    if !settings.follows(segment.flow.dport) && !settings.follows(segment.flow.sport) {
-        return;
+    if settings.follows(segment.flow.dport) || settings.follows(segment.flow.sport) {
+        *reversed = segment.flow.reversed();
+        if let Some(port) = &mut port {
+            port.of(if kind == Kind::IcmpError {
+                reversed
+            } else {
+                &segment.flow
+            });
+        }
+        let mut packet = Seen {
+            ctx,
+            settings,
+            network,
+            segment,
+            reversed,
+            port,
+        };
+        if kind == Kind::IcmpError {
+            packet.icmp_error();
+        } else if !segment.opens() {
+            packet.following();
+        } else if settings.watches(segment.flow.dport) {
+            packet.opening();
+        }
     }
-    *reversed = segment.flow.reversed();
-    if let Some(port) = &mut port {
-        port.of(if kind == Kind::IcmpError {
-            reversed
-        } else {
-            &segment.flow
-        });
+    if kind == Kind::Tcp && segment.is_fragment() {
+        let mark = unsafe { (*ctx.skb.skb).mark };
+        fragment::first(segment, mark & settings.steer_mark != 0);
     }
-    let mut packet = Seen {
-        ctx,
-        settings,
-        network,
-        segment,
-        reversed,
-        port,
-    };
-    if kind == Kind::IcmpError {
-        packet.icmp_error();
-    } else if !segment.opens() {
-        packet.following();
-    } else if settings.watches(segment.flow.dport) {
-        packet.opening();
+}
+
+/// Has the packet delivered locally; on a bridge, has it passed up.
+#[inline(always)]
+fn mark(ctx: &TcContext, settings: &Settings, port: Option<&Port>) {
+    if let Some(port) = port {
+        port.take_up(ctx);
     }
+    let mark = unsafe { (*ctx.skb.skb).mark };
+    ctx.set_mark(mark | settings.steer_mark);
 }
 
 /// A packet of a watched port, and the facts about it as the kernel has them.
@@ -255,11 +275,7 @@ impl Seen<'_> {
 
     #[inline(always)]
     fn mark(&mut self) {
-        if let Some(port) = &self.port {
-            port.take_up(self.ctx);
-        }
-        let mark = unsafe { (*self.ctx.skb.skb).mark };
-        self.ctx.set_mark(mark | self.settings.steer_mark);
+        mark(self.ctx, self.settings, self.port.as_deref());
     }
 
     /// Whether this flow was let go while a socket of ours had its tuple.
