@@ -83,6 +83,12 @@ pub enum Reason {
     NoReturnPath,
     /// A bypass entry that was added with the word to hold for live connections ended this one.
     BypassedNow,
+    /// Conntrack began to track, and took both sides of a connection with the client's own port
+    /// (`spoof.source = "client-port"`) for one.
+    TrackedNow,
+    /// Our connection to the origin came back to us; the client was reset so that it comes again,
+    /// directly.
+    Looping,
     /// The origin's answer to the connect came to the client by a way that does not pass us; the
     /// client was reset.
     AsymmetricReturn,
@@ -90,7 +96,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -126,6 +132,8 @@ impl Reason {
         Self::Draining,
         Self::NoReturnPath,
         Self::BypassedNow,
+        Self::TrackedNow,
+        Self::Looping,
         Self::AsymmetricReturn,
     ];
 
@@ -168,6 +176,8 @@ impl Reason {
             Self::Draining => "draining",
             Self::NoReturnPath => "no-return-path",
             Self::BypassedNow => "bypassed-now",
+            Self::TrackedNow => "tracked-now",
+            Self::Looping => "looping",
             Self::AsymmetricReturn => "asymmetric-return",
         }
     }

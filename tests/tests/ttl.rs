@@ -1,6 +1,9 @@
 //! Time to live and hop limit: what the origin sees is what it would see behind a router.
 
-use weir_tests::{Family, Layout, Namespace, Network, Options, SYN, Segment, Wire, World};
+use weir_tests::{
+    BridgeBox, Family, Layout, Namespace, Network, Options, Origin, SYN, Segment, Weir, Wire,
+    World, network,
+};
 
 /// Of the client's packets; nobody's default.
 const CLIENTS: u8 = 57;
@@ -49,6 +52,18 @@ fn the_least_is_one() {
         let world = world("", |net| set(&net.client, clients));
         at_the_origin(&world, ours);
     }
+}
+
+/// What a bridge passes on has as many hops left as before; the router behind it takes one off.
+#[test]
+fn a_bridge_takes_nothing_off() {
+    let net = network(&Layout::default());
+    let bridge = BridgeBox::between(&net);
+    set(&net.client, CLIENTS);
+    let origin = Origin::start(&net.origin).unwrap();
+    let weir = Weir::start(&bridge.inside, &BridgeBox::options(""));
+    at_the_origin(&World { weir, origin, net }, CLIENTS - 1);
+    drop(bridge);
 }
 
 /// The handshake with the client is over before there is an origin: answers have our own.

@@ -15,6 +15,9 @@ use crate::learn::{Lesson, Pair};
 /// Pairs that are told of at once; who has more has one trouble, not so many.
 const PAIRS: usize = 64;
 
+/// Connects that are looked at with one tick: others go on meanwhile.
+const AT_ONCE: usize = 1024;
+
 /// Pairs for which nothing was learned.
 #[derive(Debug, Default)]
 pub(super) struct Astray(BTreeMap<Pair, Seen>);
@@ -62,7 +65,10 @@ impl Astray {
 impl Keeper {
     /// Ends the connects whose answers went around us.
     pub(super) fn look_for_strays(&mut self) {
-        while let Some(flow) = self.dataplane.went_around() {
+        for _ in 0..AT_ONCE {
+            let Some(flow) = self.dataplane.went_around() else {
+                break;
+            };
             let connects = &self.lasting.connects;
             connects.went_around(flow.source(), flow.destination());
         }

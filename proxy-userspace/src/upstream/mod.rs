@@ -1,11 +1,11 @@
 //! Connections to origins, from the client's own address.
 
 mod connects;
+mod conntrack;
 mod legs;
 mod names;
 mod pending;
 mod ports;
-mod tracked;
 mod way;
 
 use std::{
@@ -21,6 +21,7 @@ use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
 pub use connects::Connects;
+pub use conntrack::{Conntrack, Inquiry};
 pub use legs::{Leg, Legs};
 pub use names::Names;
 pub use pending::Pending;
@@ -51,6 +52,9 @@ pub enum ConnectError {
     /// No answer in time.
     #[error("no answer")]
     Timeout,
+    /// A router sends our packets back to us.
+    #[error("our packets come back")]
+    Looping,
     /// The origin has answered, and the client itself has refused the answer: it came to it by a
     /// way that does not pass this host.
     #[error("the answer went to the client by another way")]
@@ -81,6 +85,7 @@ impl ConnectError {
             Self::Limit(_) => Reason::LocalLimit,
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
+            Self::Looping => Reason::Looping,
             Self::WentAround => Reason::AsymmetricReturn,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
         }
@@ -100,6 +105,8 @@ pub struct Upstream {
     pub legs: Arc<Legs>,
     /// Connects that wait for an answer.
     pub pending: Arc<Pending>,
+    /// Whether clients' connections are tracked.
+    pub conntrack: Arc<Conntrack>,
     /// The same by their ends.
     pub connects: Arc<Connects>,
 }
@@ -132,15 +139,17 @@ impl Upstream {
                 Source::Own => self.connect_as_ourselves(origin, way).await,
             }
         };
-        let result = match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::Timeout),
+        let result = tokio::select! {
+            result = tokio::time::timeout(self.timeout, attempt) => {
+                result.unwrap_or(Err(ConnectError::Timeout))
+            }
+            () = waiting.given_up() => Err(ConnectError::Looping),
         };
-        if matches!(
-            result,
-            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset)
-        ) {
-            waiting.answered();
+        match result {
+            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset) => waiting.answered(),
+            // That is no origin's silence.
+            Err(ConnectError::Looping) => waiting.forget(),
+            Err(_) => {}
         }
         result
     }
@@ -153,7 +162,7 @@ impl Upstream {
         origin: OriginAddr,
         way: Way,
     ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
-        if !tracked::is_tracked(client.0, origin.0) {
+        if !self.conntrack.tracks(client.0, origin.0) {
             let spoofed = SpoofedAddr(client.0);
             match self.connect_from(spoofed, origin, way).await {
                 Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}
