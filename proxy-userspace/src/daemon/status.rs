@@ -10,7 +10,6 @@ use super::{
     interfaces::Interface,
     keeper::Keeper,
     roles::{Entry, role_name},
-    surroundings::Warning,
 };
 
 /// The line that scripts wait for.
@@ -84,6 +83,8 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         .collect();
     let stats = keeper.lasting.stats.snapshot();
     let valves = keeper.open_valves();
+    let warnings = keeper.warnings.iter().map(|it| it.text().to_owned());
+    let warnings: Vec<_> = warnings.chain(keeper.astray()).collect();
     Ok(json!({
         "instance": keeper.options.instance,
         "version": env!("CARGO_PKG_VERSION"),
@@ -94,7 +95,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "valves": valves,
         "interfaces": interfaces,
         "patterns": patterns,
-        "warnings": keeper.warnings.iter().map(Warning::text).collect::<Vec<_>>(),
+        "warnings": warnings,
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },
