@@ -86,11 +86,14 @@ pub enum Reason {
     /// Conntrack began to track, and took both sides of a connection with the client's own port
     /// (`spoof.source = "client-port"`) for one.
     TrackedNow,
+    /// Our connection to the origin came back to us; the client was reset so that it comes again,
+    /// directly.
+    Looping,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -127,6 +130,7 @@ impl Reason {
         Self::NoReturnPath,
         Self::BypassedNow,
         Self::TrackedNow,
+        Self::Looping,
     ];
 
     /// The word.
@@ -169,6 +173,7 @@ impl Reason {
             Self::NoReturnPath => "no-return-path",
             Self::BypassedNow => "bypassed-now",
             Self::TrackedNow => "tracked-now",
+            Self::Looping => "looping",
         }
     }
 }

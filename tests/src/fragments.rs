@@ -2,7 +2,10 @@
 
 use proxy_userspace::lab::{Network, Side};
 
-use crate::tun::{Alter, At, TunLink};
+use crate::{
+    addressed::At,
+    tun::{Alter, TunLink},
+};
 
 const TCP: u8 = 6;
 const DESTINATION_OPTIONS: u8 = 60;

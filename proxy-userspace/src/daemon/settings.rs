@@ -62,12 +62,13 @@ pub(super) fn keep_following(mut settings: Settings, before: &Settings) -> Optio
 }
 
 /// Which table and marks.
-pub(super) const fn plan(config: &Config) -> Plan {
+pub(super) fn plan(config: &Config) -> Plan {
     Plan {
         table: config.host.table,
         priority: config.host.priority,
         steer_mark: config.host.steer_mark,
         socket_mark: config.host.socket_mark,
+        output_mark: config.intercept.output.then_some(config.host.output_mark),
     }
 }
 

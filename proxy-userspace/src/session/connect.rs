@@ -125,6 +125,7 @@ impl Session {
             Err(
                 ConnectError::NoSourcePort(_)
                 | ConnectError::Limit(_)
+                | ConnectError::Looping
                 | ConnectError::Socket { .. },
             ) => return,
         };
@@ -173,7 +174,7 @@ impl Unconnected {
     /// `None` is a reset.
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
-            Self::Failed(ConnectError::Refused | ConnectError::Reset)
+            Self::Failed(ConnectError::Refused | ConnectError::Reset | ConnectError::Looping)
             | Self::ValveOpened
             | Self::Ended(_) => None,
             Self::Failed(ConnectError::Timeout) => Some(504),

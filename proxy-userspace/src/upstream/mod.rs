@@ -50,6 +50,9 @@ pub enum ConnectError {
     /// No answer in time.
     #[error("no answer")]
     Timeout,
+    /// A router sends our packets back to us.
+    #[error("our packets come back")]
+    Looping,
     /// Every port tried was taken.
     #[error("no free port of {0} towards the origin")]
     NoSourcePort(ClientAddr),
@@ -76,6 +79,7 @@ impl ConnectError {
             Self::Limit(_) => Reason::LocalLimit,
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
+            Self::Looping => Reason::Looping,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
         }
     }
@@ -126,15 +130,17 @@ impl Upstream {
                 Source::Own => self.connect_as_ourselves(origin, way).await,
             }
         };
-        let result = match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::Timeout),
+        let result = tokio::select! {
+            result = tokio::time::timeout(self.timeout, attempt) => {
+                result.unwrap_or(Err(ConnectError::Timeout))
+            }
+            () = waiting.given_up() => Err(ConnectError::Looping),
         };
-        if matches!(
-            result,
-            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset)
-        ) {
-            waiting.answered();
+        match result {
+            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset) => waiting.answered(),
+            // That is no origin's silence.
+            Err(ConnectError::Looping) => waiting.forget(),
+            Err(_) => {}
         }
         result
     }
