@@ -34,11 +34,13 @@ pub enum Event {
     FragmentOvertaken = 11,
     /// First fragments that end before what a verdict needs: untouched.
     TinyFragment = 12,
+    /// Packets of ours, and direct ones, that came back to us over and over, dropped.
+    LoopBroken = 13,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 13;
+    pub const COUNT: u32 = 14;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -55,6 +57,7 @@ impl Event {
         Self::FragmentSteered,
         Self::FragmentOvertaken,
         Self::TinyFragment,
+        Self::LoopBroken,
     ];
 
     /// The word in `weir status --json`.
@@ -74,6 +77,7 @@ impl Event {
             Self::FragmentSteered => "fragment-steered",
             Self::FragmentOvertaken => "fragment-overtaken",
             Self::TinyFragment => "tiny-fragment",
+            Self::LoopBroken => "loop-broken",
         }
     }
 }

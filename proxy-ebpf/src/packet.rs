@@ -87,6 +87,13 @@ impl Segment {
         self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_SYN
     }
 
+    /// Answers a SYN: SYN and ACK.
+    #[inline(always)]
+    #[must_use]
+    pub const fn accepts(&self) -> bool {
+        self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_SYN | TCP_ACK
+    }
+
     /// May complete a handshake: ACK, neither SYN nor RST nor FIN.
     #[inline(always)]
     #[must_use]

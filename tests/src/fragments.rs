@@ -3,8 +3,9 @@
 use proxy_userspace::lab::{Network, Side};
 
 use crate::{
+    addressed::At,
     icmp::checksum,
-    tun::{Alter, At, TunLink},
+    tun::{Alter, TunLink},
 };
 
 const TCP: u8 = 6;

@@ -6,6 +6,7 @@
 //! panic that names it, never a test that passes without having run. The daemon is the executable
 //! in `WEIR_BIN`, or `target/release/weir` of this workspace.
 
+mod addressed;
 mod bridge;
 mod capture;
 mod client;
@@ -16,8 +17,10 @@ mod expect;
 mod fragments;
 mod host_state;
 mod icmp;
+mod known;
 mod launch;
 mod load;
+mod manual;
 mod memory;
 mod peers;
 mod ping;
@@ -32,6 +35,7 @@ mod tun;
 mod wait;
 mod world;
 
+pub use addressed::{Addressed, At, redial, veth};
 pub use bridge::BridgeBox;
 pub use capture::Capture;
 pub use client::{ANSWER, Dial, connect, dial, get};
@@ -42,8 +46,10 @@ pub use expect::shown;
 pub use fragments::{Cut, Order};
 pub use host_state::HostState;
 pub use icmp::{Quoted, Segments, icmp_error};
+pub use known::known_interfaces;
 pub use launch::{Failed, Options, everybodys_weir, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
+pub use manual::Recipe;
 pub use memory::MemoryWatch;
 pub use peers::{Peers, Program, Site, Sites, spoofed};
 pub use ping::{ping, udp};
@@ -57,7 +63,7 @@ pub use said::Said;
 pub use server::Server;
 pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};
-pub use tun::{Alter, At, TunLink};
+pub use tun::{Alter, TunLink};
 pub use wait::{until, until_some};
 pub use world::World;
 

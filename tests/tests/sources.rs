@@ -125,6 +125,7 @@ fn on_a_bridge_there_is_nobody_else_to_be() {
             "[[rule]]\naction = \"allow\"\nspoof = false\n",
             "the source of rule \"rule-1\"",
         ),
+        ("[http]\nhost_dns = true\n", "http.host_dns"),
     ] {
         let failed = Weir::refused(&bridge.inside, &BridgeBox::options(config));
         assert_eq!(failed.status.code(), Some(4), "{}", failed.output);

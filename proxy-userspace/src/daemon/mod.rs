@@ -4,10 +4,15 @@ mod bridge;
 mod bypass;
 mod defragment;
 mod edit;
+mod follow;
 mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod looping;
+mod moved;
+mod output;
+mod ports;
 mod preflight;
 mod roles;
 mod settings;
@@ -15,6 +20,7 @@ mod start;
 mod status;
 mod stop;
 mod surroundings;
+mod tracking;
 mod translations;
 mod undo;
 mod valve;
@@ -52,6 +58,8 @@ pub struct Source {
     pub lan: Vec<String>,
     /// `--wan`.
     pub wan: Vec<String>,
+    /// `--output`.
+    pub output: bool,
     /// `--workers`.
     pub workers: Option<usize>,
 }
@@ -73,6 +81,9 @@ impl Source {
             .map_err(usage)?;
         if let Some(workers) = self.workers {
             config.workers.count = workers;
+        }
+        if self.output {
+            config = config.with_output().map_err(usage)?;
         }
         Ok(config)
     }

@@ -17,7 +17,7 @@ use crate::{
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
     session::{Clients, Flows, Patience, Shared},
-    upstream::{Legs, Names, Pending, Source, Upstream},
+    upstream::{Conntrack, Legs, Names, Pending, Source, Upstream},
 };
 
 const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
@@ -62,12 +62,13 @@ pub(super) fn keep_following(mut settings: Settings, before: &Settings) -> Optio
 }
 
 /// Which table and marks.
-pub(super) const fn plan(config: &Config) -> Plan {
+pub(super) fn plan(config: &Config) -> Plan {
     Plan {
         table: config.host.table,
         priority: config.host.priority,
         steer_mark: config.host.steer_mark,
         socket_mark: config.host.socket_mark,
+        output_mark: config.intercept.output.then_some(config.host.output_mark),
     }
 }
 
@@ -124,6 +125,7 @@ pub(super) struct Lasting {
     pub(super) pressure: Arc<Notify>,
     pub(super) pending: Arc<Pending>,
     pub(super) legs: Arc<Legs>,
+    pub(super) conntrack: Arc<Conntrack>,
     pub(super) names: Arc<Names>,
     pub(super) clients: Arc<Clients>,
     pub(super) flows: Arc<Flows>,
@@ -182,6 +184,7 @@ impl Lasting {
                 timeout: config.limits.connect_timeout,
                 legs: Arc::clone(&self.legs),
                 pending: Arc::clone(&self.pending),
+                conntrack: Arc::clone(&self.conntrack),
             },
             stats: Arc::clone(&self.stats),
             log: self.log.clone(),

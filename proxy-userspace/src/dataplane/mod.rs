@@ -4,7 +4,9 @@ pub mod attach;
 pub mod bypass;
 pub mod counters;
 mod log;
+mod looping;
 mod object;
+pub mod output;
 mod own;
 mod stations;
 mod translations;
@@ -20,6 +22,7 @@ use aya::{
 use proxy_ebpf::{
     abi::{self, MAX_WORKERS, map},
     key::AddressBits,
+    looping::{Looping, Origin},
     settings::{Interface, Settings},
 };
 use thiserror::Error;
@@ -60,6 +63,14 @@ pub enum DataplaneError {
     Attach(#[from] AttachError),
 }
 
+impl DataplaneError {
+    /// Whether the interface is not there.
+    #[must_use]
+    pub const fn is_of_a_missing_link(&self) -> bool {
+        matches!(self, Self::Attach(error) if error.is_of_a_missing_link())
+    }
+}
+
 /// The loaded programs and maps.
 ///
 /// Dropping it detaches the `sk_lookup` program; TC programs stay attached until they are
@@ -77,6 +88,8 @@ pub struct Dataplane {
     events: PerCpuArray<MapData, u64>,
     deliveries: PerCpuArray<MapData, u64>,
     translating: Array<MapData, u32>,
+    looping: HashMap<MapData, Origin, Looping>,
+    looped: Array<MapData, u64>,
     stations: HashMap<MapData, [u8; 6], u32>,
 }
 
@@ -141,6 +154,12 @@ impl Dataplane {
             translating: take(&mut ebpf, map::TRANSLATING)?
                 .try_into()
                 .map_err(opening(map::TRANSLATING))?,
+            looping: take(&mut ebpf, map::LOOPING)?
+                .try_into()
+                .map_err(opening(map::LOOPING))?,
+            looped: take(&mut ebpf, map::LOOPED)?
+                .try_into()
+                .map_err(opening(map::LOOPED))?,
             ebpf,
         })
     }

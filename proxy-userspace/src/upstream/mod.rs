@@ -1,10 +1,10 @@
 //! Connections to origins, from the client's own address.
 
+mod conntrack;
 mod legs;
 mod names;
 mod pending;
 mod ports;
-mod tracked;
 mod way;
 
 use std::{
@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
+pub use conntrack::{Conntrack, Inquiry};
 pub use legs::{Leg, Legs};
 pub use names::Names;
 pub use pending::Pending;
@@ -49,6 +50,9 @@ pub enum ConnectError {
     /// No answer in time.
     #[error("no answer")]
     Timeout,
+    /// A router sends our packets back to us.
+    #[error("our packets come back")]
+    Looping,
     /// Every port tried was taken.
     #[error("no free port of {0} towards the origin")]
     NoSourcePort(ClientAddr),
@@ -75,6 +79,7 @@ impl ConnectError {
             Self::Limit(_) => Reason::LocalLimit,
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
+            Self::Looping => Reason::Looping,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
         }
     }
@@ -93,6 +98,8 @@ pub struct Upstream {
     pub legs: Arc<Legs>,
     /// Connects that wait for an answer.
     pub pending: Arc<Pending>,
+    /// Whether clients' connections are tracked.
+    pub conntrack: Arc<Conntrack>,
 }
 
 impl Upstream {
@@ -123,15 +130,17 @@ impl Upstream {
                 Source::Own => self.connect_as_ourselves(origin, way).await,
             }
         };
-        let result = match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::Timeout),
+        let result = tokio::select! {
+            result = tokio::time::timeout(self.timeout, attempt) => {
+                result.unwrap_or(Err(ConnectError::Timeout))
+            }
+            () = waiting.given_up() => Err(ConnectError::Looping),
         };
-        if matches!(
-            result,
-            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset)
-        ) {
-            waiting.answered();
+        match result {
+            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset) => waiting.answered(),
+            // That is no origin's silence.
+            Err(ConnectError::Looping) => waiting.forget(),
+            Err(_) => {}
         }
         result
     }
@@ -144,7 +153,7 @@ impl Upstream {
         origin: OriginAddr,
         way: Way,
     ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
-        if !tracked::is_tracked(client.0, origin.0) {
+        if !self.conntrack.tracks(client.0, origin.0) {
             let spoofed = SpoofedAddr(client.0);
             match self.connect_from(spoofed, origin, way).await {
                 Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}

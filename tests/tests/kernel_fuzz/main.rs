@@ -209,6 +209,7 @@ impl Stage {
                 framing: Framing::Ethernet,
                 role,
                 slot,
+                lan: 0,
                 bridge: None,
             };
             let valve = if role == ROLE_LAN { lan_valve } else { [0; 2] };

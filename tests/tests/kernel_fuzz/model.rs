@@ -246,8 +246,9 @@ impl Facts for Known<'_> {
         Bypass::No
     }
 
-    fn valve(&self, family: u32) -> Option<Reason> {
-        let place = usize::from(family != IPV4);
+    /// Nothing comes round: no two segments of a flow have one sequence number.
+    fn valve(&self, flow: &Flow) -> Option<Reason> {
+        let place = usize::from(flow.family != IPV4);
         if self.circumstances.lan_valve[place] != 0 {
             Some(Reason::NotDelivered)
         } else if self.circumstances.settings.valve[place] != 0 {

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
 use crate::config::settings::{
-    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, SpoofSource, Unknown,
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, SpoofSource, Unknown,
 };
 
 /// A setting that is one of a few words.
@@ -62,6 +62,11 @@ impl Word for Dscp {
 impl Word for Damaged {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("direct", Self::Direct)];
+}
+
+impl Word for Missing {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("wait", Self::Wait)];
 }
 
 /// One of the words of a [`Word`].
