@@ -166,6 +166,7 @@ async fn start_claimed(
         interfaces,
         crossing: Crossing::default(),
         warnings: BTreeSet::new(),
+        firewall: None,
         plan,
         families,
         workers,

@@ -8,7 +8,7 @@ use proxy_ebpf::settings::ROLE_LAN;
 
 use super::{interfaces::Interfaces, keeper::Keeper};
 use crate::{
-    config::Dscp,
+    config::{Config, Dscp},
     fault::Fault,
     netconf::{
         Handle,
@@ -77,26 +77,45 @@ impl Keeper {
         self.warnings = now;
     }
 
-    async fn warnings_now(&self) -> Result<Vec<Warning>> {
-        let config = &self.options.config;
+    async fn warnings_now(&mut self) -> Result<Vec<Warning>> {
         let links = links::list(&self.handle).await?;
-        let connected = addresses::connected(&self.handle).await?;
-        let rules = rules::of_others(&self.handle, self.plan.table).await?;
-        let lans = lans(&self.interfaces);
-        let broken = in_vrfs(&self.interfaces, &links)
-            .into_iter()
-            .chain(overlaps(&lans, &connected, &self.families));
-        let names: Vec<_> = lans.iter().map(|(name, _)| *name).collect();
-        let dscp = config.spoof.dscp == Dscp::Copy;
-        let different = rules
-            .iter()
-            .filter(|rule| self.families.contains(&rule.family()))
-            .filter_map(|rule| different(rule, &names, dscp));
-        Ok(broken
-            .map(Warning::Broken)
-            .chain(different.map(Warning::Different))
-            .collect())
+        let mut all = warnings(
+            &self.handle,
+            &self.interfaces,
+            &links,
+            &self.families,
+            &self.options.config,
+        )
+        .await?;
+        all.extend(self.firewall_conflicts(&links));
+        Ok(all)
     }
+}
+
+/// All of them but those about firewalls.
+pub(super) async fn warnings(
+    handle: &Handle,
+    interfaces: &Interfaces,
+    links: &[Link],
+    families: &[u8],
+    config: &Config,
+) -> Result<Vec<Warning>> {
+    let connected = addresses::connected(handle).await?;
+    let rules = rules::of_others(handle, config.host.table).await?;
+    let lans = lans(interfaces);
+    let broken = in_vrfs(interfaces, links)
+        .into_iter()
+        .chain(overlaps(&lans, &connected, families));
+    let names: Vec<_> = lans.iter().map(|(name, _)| *name).collect();
+    let dscp = config.spoof.dscp == Dscp::Copy;
+    let different = rules
+        .iter()
+        .filter(|rule| families.contains(&rule.family()))
+        .filter_map(|rule| different(rule, &names, dscp));
+    Ok(broken
+        .map(Warning::Broken)
+        .chain(different.map(Warning::Different))
+        .collect())
 }
 
 /// Name and index of each LAN that is there.

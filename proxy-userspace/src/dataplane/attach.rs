@@ -18,7 +18,7 @@ use super::{Dataplane, DataplaneError, chain, listen_program, writing};
 use crate::sys::bpf::{self, Hook};
 
 /// The programs that we attach to interfaces.
-const OURS: [&str; 5] = [
+pub(super) const OURS: [&str; 5] = [
     PROGRAM_STEER,
     PROGRAM_STEER_L3,
     PROGRAM_BRIDGE,

@@ -4,6 +4,7 @@ pub mod attach;
 pub mod bypass;
 pub mod counters;
 mod log;
+pub mod neighbours;
 mod object;
 mod own;
 mod stations;
