@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     os::fd::AsFd as _,
     sync::{
         Arc,
@@ -59,11 +59,25 @@ impl TunLink {
     /// When any of it does not come about.
     #[must_use]
     pub fn instead(pair: [At<'_>; 2], link_type: Option<u16>) -> Self {
+        Self::made(pair, link_type, tun::open)
+    }
+
+    /// The same for a link over which packets of up to 64 KiB go whole.
+    ///
+    /// # Panics
+    ///
+    /// When any of it does not come about.
+    #[must_use]
+    pub fn offloading(pair: [At<'_>; 2]) -> Self {
+        Self::made(pair, None, tun::open_offloading)
+    }
+
+    fn made(pair: [At<'_>; 2], link_type: Option<u16>, open: fn(&str) -> io::Result<File>) -> Self {
         let addressed = pair.map(Addressed::of);
         let At(namespace, name) = pair[0];
         namespace.ip(&["link", "delete", name]).unwrap();
         let devices = pair.map(|At(namespace, name)| {
-            let opened = namespace.run(|| tun::open(name)).unwrap();
+            let opened = namespace.run(|| open(name)).unwrap();
             opened.unwrap_or_else(|error| panic!("a tun device {name}: {error}"))
         });
         if let Some(link_type) = link_type {
@@ -190,7 +204,8 @@ impl Addressed {
 
 /// Carries packets both ways. Those that a device has no room for, or is down for, are lost.
 fn pump(devices: &[File; 2], stop: &AtomicBool) {
-    let mut packet = vec![0; 1 << 16];
+    // The largest packet, and what may be in front of it.
+    let mut packet = vec![0; (1 << 16) + 64];
     while !stop.load(Ordering::Relaxed) {
         let mut ready = devices
             .each_ref()
