@@ -27,7 +27,9 @@ fuzz_target!(|input: &[u8]| {
     match kind {
         Kind::Tcp => tcp(frame, ethertype, l3, &segment),
         Kind::IcmpError => quoted(frame, ethertype, l3, &segment),
-        Kind::LaterFragment | Kind::Malformed => {
+        Kind::LaterFragment => later(frame, ethertype, l3, &segment),
+        Kind::TinyFragment => assert!(segment.is_fragment()),
+        Kind::Malformed => {
             assert!(matches!(ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6));
         }
         Kind::Other => {}
@@ -45,6 +47,12 @@ fuzz_target!(|input: &[u8]| {
                 (found.offset, found.flags),
                 (segment.offset + 14, segment.flags)
             );
+        }
+        if matches!(kind, Kind::Tcp | Kind::LaterFragment) {
+            assert_eq!(found.fragment, segment.fragment);
+        }
+        if kind == Kind::LaterFragment {
+            assert_eq!(found.datagram(), segment.datagram());
         }
     }
     if matches!(kind, Kind::Tcp | Kind::IcmpError) {
@@ -66,12 +74,67 @@ fn tcp(frame: &[u8], ethertype: u16, l3: u32, segment: &Segment) {
     assert_eq!(segment.flow.dport.to_ne_bytes(), header[2..4]);
     assert_eq!(segment.flags, u32::from(header[13]));
     addresses(frame, ethertype, l3, segment);
+    if segment.is_fragment() {
+        assert_eq!(identified(frame, ethertype, l3), Some(segment.id));
+    }
     // Without its last octet it is no segment any more.
-    assert_eq!(walk(&frame[..at + 13], ethertype, l3).0, Kind::Malformed);
+    let short = if segment.is_fragment() {
+        Kind::TinyFragment
+    } else {
+        Kind::Malformed
+    };
+    assert_eq!(walk(&frame[..at + 13], ethertype, l3).0, short);
     assert_eq!(
         walk(&frame[..at + 14], ethertype, l3),
         (Kind::Tcp, *segment)
     );
+}
+
+fn later(frame: &[u8], ethertype: u16, l3: u32, segment: &Segment) {
+    assert!(segment.is_fragment());
+    addresses(frame, ethertype, l3, segment);
+    assert_eq!(identified(frame, ethertype, l3), Some(segment.id));
+    // Whatever is in it: it is known by what is in front of that.
+    let mut other = frame.to_vec();
+    if let Some(last) = other.get_mut(l3 as usize + 40..).and_then(<[u8]>::last_mut)
+        && ethertype == ETHERTYPE_IPV4
+    {
+        *last ^= 0xff;
+        let (kind, again) = walk(&other, ethertype, l3);
+        assert_eq!(kind, Kind::LaterFragment);
+        assert_eq!(again.datagram(), segment.datagram());
+    }
+}
+
+/// The identification of a fragment, found another way: of IPv6 behind the last header of that
+/// kind among the first six.
+fn identified(frame: &[u8], ethertype: u16, l3: u32) -> Option<u32> {
+    let packet = &frame[l3 as usize..];
+    if ethertype == ETHERTYPE_IPV4 {
+        let [low, high] = packet[4..6].try_into().ok()?;
+        return Some(u32::from(u16::from_ne_bytes([low, high])));
+    }
+    let (mut next, mut rest) = (packet[6], &packet[40..]);
+    let mut id = None;
+    for _ in 0..6 {
+        let length = match (next, rest) {
+            (44, [_, _, high, low, a, b, c, d, ..]) => {
+                if *high != 0 || *low & 0xf9 != 0 {
+                    id = Some(u32::from_ne_bytes([*a, *b, *c, *d]));
+                }
+                if *high != 0 || *low & 0xf8 != 0 {
+                    return id;
+                }
+                8
+            }
+            (0 | 43 | 60, [_, length, ..]) => usize::from(*length) * 8 + 8,
+            (51, [_, length, ..]) => usize::from(*length) * 4 + 8,
+            _ => break,
+        };
+        next = rest[0];
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    id
 }
 
 /// The quotation is a packet by itself, of which the first four octets of TCP suffice.

@@ -38,6 +38,12 @@ pub const PROGRAM_RECORD: &str = "weir_record";
 /// TIME_WAIT go as well.
 pub const PROGRAM_SWEEP: &str = "weir_sweep";
 
+/// `sock_ops` program: marks connections of this host itself that are to be intercepted.
+pub const PROGRAM_OUTPUT: &str = "weir_output";
+
+/// cgroup `connect4` and `connect6` programs: take the mark of an earlier connection off.
+pub const PROGRAMS_CONNECT: [&str; 2] = ["weir_connect4", "weir_connect6"];
+
 /// TC program that is attached nowhere: run on a [`Query`](crate::bypass::Query) in place of a
 /// packet, it returns the number of the record that decides, or 0.
 pub const PROGRAM_MATCH: &str = "weir_match";
@@ -78,12 +84,30 @@ pub mod map {
     pub const PATHS: &str = "PATHS";
     /// HASH of a MAC address → 1: stations behind ports of the bridge that are WANs.
     pub const STATIONS: &str = "STATIONS";
+    /// LRU HASH of [`Datagram`](crate::fragment::Datagram) → [`Trace`](crate::fragment::Trace):
+    /// what was done with the fragments of TCP that came last.
+    pub const FRAGMENTS: &str = "FRAGMENTS";
+    /// LRU HASH of [`Packet`](crate::looping::Packet) → [`Sighting`](crate::looping::Sighting).
+    pub const SIGHTED: &str = "SIGHTED";
+    /// LRU HASH of [`Origin`](crate::looping::Origin) → [`Looping`](crate::looping::Looping).
+    pub const LOOPING: &str = "LOOPING";
+    /// ARRAY of one `u64`: when a packet came round last, as in [`LOOPING`]; 0 if none ever did.
+    pub const LOOPED: &str = "LOOPED";
+    /// ARRAY of one [`Output`](crate::output::Output).
+    pub const OUTPUT: &str = "OUTPUT";
+    /// ARRAY of `u64`, indexed by [`Reason`](crate::verdict::Reason): connections of this host.
+    pub const OUTPUT_FLOWS: &str = "OUTPUT_FLOWS";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.
 pub const MAX_WORKERS: u32 = 64;
 /// Most interfaces with a role.
 pub const MAX_INTERFACES: u32 = 256;
+/// Most packets remembered that may come round, and most origins whose packets did; the oldest
+/// goes first.
+pub const MAX_SIGHTED: u32 = 1 << 12;
+/// As above.
+pub const MAX_LOOPING: u32 = 1 << 10;
 /// Most local routes.
 pub const MAX_OWN_ADDRESSES: u32 = 1 << 16;
 /// Flags of the arrays in [`map::BYPASS`]: `BPF_F_MMAPABLE | BPF_F_INNER_MAP`, so that the
@@ -97,6 +121,8 @@ pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
 pub const MAX_PATHS: u32 = 1 << 16;
 /// Most stations behind a bridge's WAN ports.
 pub const MAX_STATIONS: u32 = 1 << 16;
+/// Most datagrams of which fragments are remembered; the oldest goes first.
+pub const MAX_FRAGMENTS: u32 = 1 << 14;
 /// Most watched ports.
 pub const MAX_PORTS: usize = 8;
 /// Most ports that are watched, or were when a connection may have begun.

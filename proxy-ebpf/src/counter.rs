@@ -14,7 +14,8 @@ pub enum Event {
     PacketAroundSocket = 2,
     /// ICMP errors about a flow of ours, marked.
     IcmpSteered = 3,
-    /// Later fragments (`not-first-fragment`): no ports, untouched.
+    /// Fragments of TCP without ports that are of no datagram of ours, as far as is known:
+    /// untouched.
     LaterFragment = 4,
     /// Frames that end before their headers do, untouched.
     Malformed = 5,
@@ -26,11 +27,20 @@ pub enum Event {
     DoubleTagged = 8,
     /// Frames of ours to a client or an origin across a bridge of which nothing is known, dropped.
     NoPath = 9,
+    /// Fragments without ports of datagrams of ours, marked.
+    FragmentSteered = 10,
+    /// Datagrams of ours whose first fragment came behind others, which had passed untouched by
+    /// then. Something has to put them together before routing, or they are lost.
+    FragmentOvertaken = 11,
+    /// First fragments that end before what a verdict needs: untouched.
+    TinyFragment = 12,
+    /// Packets of ours, and direct ones, that came back to us over and over, dropped.
+    LoopBroken = 13,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 14;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -44,6 +54,10 @@ impl Event {
         Self::TranslationLost,
         Self::DoubleTagged,
         Self::NoPath,
+        Self::FragmentSteered,
+        Self::FragmentOvertaken,
+        Self::TinyFragment,
+        Self::LoopBroken,
     ];
 
     /// The word in `weir status --json`.
@@ -60,6 +74,10 @@ impl Event {
             Self::TranslationLost => "translation-lost",
             Self::DoubleTagged => "double-tagged",
             Self::NoPath => "no-path",
+            Self::FragmentSteered => "fragment-steered",
+            Self::FragmentOvertaken => "fragment-overtaken",
+            Self::TinyFragment => "tiny-fragment",
+            Self::LoopBroken => "loop-broken",
         }
     }
 }

@@ -6,7 +6,10 @@
 //! * [`key`] — addresses, flows and trie keys
 //! * [`bypass`] — the table of bypass entries, and the search in it
 //! * [`framing`] — what is in front of a packet, by the type of its link
+//! * [`fragment`] — what is remembered of datagrams in fragments
 //! * [`packet`] — the bounds-checked walk from a frame to a TCP flow
+//! * [`looping`] — packets that come back to us
+//! * [`output`] — connections of this host itself
 //! * [`verdict`] — what happens to a SYN, and every reason for it
 //! * [`counter`] — what the programs count
 //!
@@ -20,8 +23,11 @@ pub mod abi;
 pub mod bridge;
 pub mod bypass;
 pub mod counter;
+pub mod fragment;
 pub mod framing;
 pub mod key;
+pub mod looping;
+pub mod output;
 pub mod packet;
 pub mod settings;
 pub mod verdict;

@@ -3,7 +3,10 @@
 //! It reads through [`Load`] only, so that the same code runs in the kernel (over
 //! `bpf_skb_load_bytes`, which needs no linear data) and on the host (over a byte slice).
 
-use crate::key::{Flow, IPV4, IPV6};
+use crate::{
+    fragment::Datagram,
+    key::{Flow, IPV4, IPV6},
+};
 
 /// Reads from a frame.
 pub trait Load {
@@ -26,6 +29,9 @@ pub enum Kind {
     Other = 3,
     /// The frame ends before its headers do.
     Malformed = 4,
+    /// A first fragment that ends before the flags of TCP do, or before its extension headers do
+    /// (RFC 1858 §3, RFC 7112): nobody sends those but who wants to get past something.
+    TinyFragment = 5,
 }
 
 /// A TCP segment's flow and what a verdict needs besides.
@@ -41,6 +47,10 @@ pub struct Segment {
     pub offset: u32,
     /// The TCP flags octet.
     pub flags: u32,
+    /// Not 0: a fragment of the datagram with this [`id`](Self::id).
+    pub fragment: u32,
+    /// The Identification of a fragment, as it is in memory.
+    pub id: u32,
 }
 
 impl Segment {
@@ -55,6 +65,8 @@ impl Segment {
         },
         offset: 0,
         flags: 0,
+        fragment: 0,
+        id: 0,
     };
 }
 
@@ -75,11 +87,38 @@ impl Segment {
         self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_SYN
     }
 
+    /// Answers a SYN: SYN and ACK.
+    #[inline(always)]
+    #[must_use]
+    pub const fn accepts(&self) -> bool {
+        self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_SYN | TCP_ACK
+    }
+
     /// May complete a handshake: ACK, neither SYN nor RST nor FIN.
     #[inline(always)]
     #[must_use]
     pub const fn acknowledges(&self) -> bool {
         self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_ACK
+    }
+
+    /// Whether it is a fragment; meaningful after [`Kind::Tcp`] (the first) and
+    /// [`Kind::LaterFragment`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_fragment(&self) -> bool {
+        self.fragment != 0
+    }
+
+    /// The datagram that a fragment is of.
+    #[inline(always)]
+    #[must_use]
+    pub const fn datagram(&self) -> Datagram {
+        Datagram {
+            family: self.flow.family,
+            saddr: self.flow.saddr,
+            daddr: self.flow.daddr,
+            id: self.id,
+        }
     }
 }
 
@@ -90,6 +129,9 @@ pub const ETHERTYPE_IPV6: u16 = 0x86ddu16.to_be();
 
 /// Length of an Ethernet header.
 pub const ETHERNET_LEN: u32 = 14;
+
+/// The first octets of a TCP header, with all that is read of it.
+const TCP_START: u32 = 14;
 
 const PROTO_ICMP: u8 = 1;
 const PROTO_TCP: u8 = 6;
@@ -102,9 +144,11 @@ const MAX_EXTENSION_HEADERS: usize = 6;
 /// Parses the packet whose network header is at `l3` bytes into the frame.
 ///
 /// `ethertype` (network order) is the packet's protocol as the kernel knows it. `segment` is
-/// meaningful after [`Kind::Tcp`] and, but for flags and offset, after [`Kind::IcmpError`].
+/// meaningful after [`Kind::Tcp`]; but for flags and offset, after [`Kind::IcmpError`]; and its
+/// [datagram](Segment::datagram) after [`Kind::LaterFragment`].
 #[inline(always)]
 pub fn parse(frame: &impl Load, ethertype: u16, l3: u32, segment: &mut Segment) -> Kind {
+    segment.fragment = 0;
     let transport = match ethertype {
         ETHERTYPE_IPV4 => ipv4(frame, l3, segment),
         ETHERTYPE_IPV6 => ipv6(frame, l3, segment),
@@ -115,7 +159,17 @@ pub fn parse(frame: &impl Load, ethertype: u16, l3: u32, segment: &mut Segment) 
         Transport::Icmp | Transport::Icmpv6 => icmp_error(frame, transport, segment),
         Transport::LaterFragment => Kind::LaterFragment,
         Transport::Other => Kind::Other,
-        Transport::Malformed => Kind::Malformed,
+        Transport::Malformed => too_short(segment),
+    }
+}
+
+/// A frame that ends within its headers.
+#[inline(always)]
+const fn too_short(segment: &Segment) -> Kind {
+    if segment.is_fragment() {
+        Kind::TinyFragment
+    } else {
+        Kind::Malformed
     }
 }
 
@@ -145,8 +199,8 @@ impl Transport {
 
 #[inline(always)]
 fn tcp(frame: &impl Load, segment: &mut Segment) -> Kind {
-    let Some(header) = frame.load::<14>(segment.offset) else {
-        return Kind::Malformed;
+    let Some(header) = frame.load::<{ TCP_START as usize }>(segment.offset) else {
+        return too_short(segment);
     };
     segment.flow.sport = u16::from_ne_bytes([header[0], header[1]]);
     segment.flow.dport = u16::from_ne_bytes([header[2], header[3]]);
@@ -157,8 +211,14 @@ fn tcp(frame: &impl Load, segment: &mut Segment) -> Kind {
 /// RFC 792: destination unreachable (3), source quench (4), time exceeded (11), parameter
 /// problem (12) quote the offending header and 8 octets behind it, enough for the ports.
 /// RFC 4443 §3: the error messages in use are types 1 to 4.
+///
+/// An error that is a fragment itself is none to us: its other fragments could not be told from
+/// those of anybody's.
 #[inline(always)]
 fn icmp_error(frame: &impl Load, transport: Transport, segment: &mut Segment) -> Kind {
+    if segment.is_fragment() {
+        return Kind::Other;
+    }
     let Some([kind]) = frame.load::<1>(segment.offset) else {
         return Kind::Malformed;
     };
@@ -192,14 +252,24 @@ fn ipv4(frame: &impl Load, l3: u32, segment: &mut Segment) -> Transport {
         return Transport::Malformed;
     }
     let protocol = header[9];
-    // RFC 791 §3.1: 13 bits of fragment offset behind three flags.
-    if header[6] & 0x1f != 0 || header[7] != 0 {
-        return later_fragment(protocol);
-    }
     segment.flow.family = IPV4;
     segment.flow.saddr = [word(&header, 12), 0, 0, 0];
     segment.flow.daddr = [word(&header, 16), 0, 0, 0];
     segment.offset = l3 + header_len;
+    // RFC 791 §3.1: 13 bits of fragment offset behind three flags, of which the last says that
+    // more fragments follow.
+    segment.fragment = (((header[6] & 0x3f) as u32) << 8) | header[7] as u32;
+    if segment.is_fragment() {
+        segment.id = u16::from_ne_bytes([header[4], header[5]]) as u32;
+        if segment.fragment & 0x1fff != 0 {
+            return later_fragment(IPV4, protocol);
+        }
+        // What is behind the datagram's end is Ethernet's padding.
+        let total = u16::from_be_bytes([header[2], header[3]]) as u32;
+        if protocol == PROTO_TCP && total < header_len + TCP_START {
+            return Transport::Malformed;
+        }
+    }
     Transport::of(IPV4, protocol)
 }
 
@@ -237,22 +307,41 @@ fn ipv6(frame: &impl Load, l3: u32, segment: &mut Segment) -> Transport {
         let Some(extension) = frame.load::<4>(offset) else {
             return Transport::Malformed;
         };
-        if protocol == 44 && (extension[2] != 0 || extension[3] & 0xf8 != 0) {
-            return later_fragment(extension[0]);
+        if protocol == 44 {
+            // 13 bits of fragment offset, two reserved ones, and one that says that more fragments
+            // follow. With neither it is whole all the same (RFC 6946).
+            segment.fragment = ((extension[2] as u32) << 8) | (extension[3] & 0xf9) as u32;
+            if segment.is_fragment() {
+                let Some(id) = frame.load::<4>(offset + 4) else {
+                    return Transport::Malformed;
+                };
+                segment.id = u32::from_ne_bytes(id);
+            }
+            if segment.fragment & 0xfff8 != 0 {
+                return later_fragment(IPV6, extension[0]);
+            }
         }
         offset += extension[1] as u32 * unit + 8;
         protocol = extension[0];
     }
     segment.offset = offset;
+    if segment.is_fragment() && protocol == PROTO_TCP {
+        let end = l3 + 40 + u16::from_be_bytes([header[4], header[5]]) as u32;
+        if end < offset + TCP_START {
+            return Transport::Malformed;
+        }
+    }
     Transport::of(IPV6, protocol)
 }
 
+/// What follows a fragment header of IPv6 may be an extension header; TCP is behind it, in the
+/// first fragment.
 #[inline(always)]
-const fn later_fragment(protocol: u8) -> Transport {
-    if protocol == PROTO_TCP {
-        Transport::LaterFragment
-    } else {
-        Transport::Other
+const fn later_fragment(family: u32, protocol: u8) -> Transport {
+    match protocol {
+        PROTO_TCP => Transport::LaterFragment,
+        0 | 43 | 51 | 60 if family == IPV6 => Transport::LaterFragment,
+        _ => Transport::Other,
     }
 }
 
@@ -268,151 +357,4 @@ impl Load for &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SYN: [u8; 20] = tcp_header(40_000, 80, TCP_SYN);
-
-    const fn tcp_header(sport: u16, dport: u16, flags: u32) -> [u8; 20] {
-        let mut header = [0; 20];
-        [header[0], header[1]] = sport.to_be_bytes();
-        [header[2], header[3]] = dport.to_be_bytes();
-        header[12] = 0x50;
-        header[13] = flags.to_le_bytes()[0];
-        header
-    }
-
-    fn v4(options: usize, fragment: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
-        let mut packet = vec![0u8; 20 + options];
-        packet[0] = 0x40 | u8::try_from(5 + options / 4).unwrap();
-        packet[6..8].copy_from_slice(&fragment.to_be_bytes());
-        packet[9] = protocol;
-        packet[12..16].copy_from_slice(&[10, 0, 0, 2]);
-        packet[16..20].copy_from_slice(&[203, 0, 113, 7]);
-        packet.extend_from_slice(payload);
-        packet
-    }
-
-    fn v6(extensions: &[(u8, Vec<u8>)], last: u8, payload: &[u8]) -> Vec<u8> {
-        let mut packet = vec![0u8; 40];
-        packet[0] = 0x60;
-        packet[6] = extensions.first().map_or(last, |(kind, _)| *kind);
-        packet[23] = 2;
-        packet[39] = 7;
-        for (i, (_, body)) in extensions.iter().enumerate() {
-            packet.push(extensions.get(i + 1).map_or(last, |(kind, _)| *kind));
-            packet.extend_from_slice(body);
-        }
-        packet.extend_from_slice(payload);
-        packet
-    }
-
-    fn parsed(packet: &[u8]) -> (Kind, Segment) {
-        let ethertype = if packet[0] >> 4 == 4 {
-            ETHERTYPE_IPV4
-        } else {
-            ETHERTYPE_IPV6
-        };
-        let mut segment = Segment::EMPTY;
-        let kind = parse(&packet, ethertype, 0, &mut segment);
-        (kind, segment)
-    }
-
-    fn kind(packet: &[u8]) -> Kind {
-        parsed(packet).0
-    }
-
-    fn segment(packet: &[u8]) -> Segment {
-        let (kind, segment) = parsed(packet);
-        assert_eq!(kind, Kind::Tcp);
-        segment
-    }
-
-    #[test]
-    fn finds_the_flow_behind_ipv4_options() {
-        for options in [0, 4, 40] {
-            let segment = segment(&v4(options, 0, PROTO_TCP, &SYN));
-            assert!(segment.opens() && !segment.acknowledges());
-            assert_eq!(segment.flow.dport, 80u16.to_be());
-            assert_eq!(segment.flow.saddr[0].to_ne_bytes(), [10, 0, 0, 2]);
-            assert_eq!(segment.offset as usize, 20 + options);
-        }
-    }
-
-    #[test]
-    fn finds_the_flow_behind_ipv6_extension_headers() {
-        let hop = (0, vec![0; 7]);
-        let options = (60, [vec![31], vec![0; 254]].concat());
-        let first_fragment = (44, vec![0, 0, 1, 0, 0, 0, 9]);
-        let segment = segment(&v6(&[hop, options, first_fragment], PROTO_TCP, &SYN));
-        assert_eq!(segment.flow.daddr[3].to_ne_bytes(), [0, 0, 0, 7]);
-        assert_eq!(segment.flow.sport, 40_000u16.to_be());
-    }
-
-    #[test]
-    fn later_fragments_have_no_ports() {
-        assert_eq!(kind(&v4(0, 0x2001, PROTO_TCP, &SYN)), Kind::LaterFragment);
-        assert_eq!(kind(&v4(0, 1, 17, &SYN)), Kind::Other);
-        let later = (44, vec![0, 0, 8, 0, 0, 0, 9]);
-        assert_eq!(kind(&v6(&[later], PROTO_TCP, &SYN)), Kind::LaterFragment);
-        // More-fragments and don't-fragment are flags, not an offset.
-        assert_eq!(kind(&v4(0, 0x6000, PROTO_TCP, &SYN)), Kind::Tcp);
-    }
-
-    #[test]
-    fn icmp_errors_yield_the_quoted_flow() {
-        let quoted = v4(0, 0, PROTO_TCP, &SYN[..8]);
-        let error = [&[3, 4, 0, 0, 0, 0, 2, 88][..], &quoted].concat();
-        let (kind, segment) = parsed(&v4(0, 0, PROTO_ICMP, &error));
-        assert_eq!(kind, Kind::IcmpError);
-        assert_eq!(segment.flow.dport, 80u16.to_be());
-
-        let quoted = v6(&[], PROTO_TCP, &SYN[..8]);
-        let error = [&[2, 0, 0, 0, 0, 0, 5, 0][..], &quoted].concat();
-        let (kind, segment) = parsed(&v6(&[], PROTO_ICMPV6, &error));
-        assert_eq!(kind, Kind::IcmpError);
-        assert_eq!(segment.flow.sport, 40_000u16.to_be());
-    }
-
-    #[test]
-    fn other_icmp_is_left_alone() {
-        let echo = [8u8, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(kind(&v4(0, 0, PROTO_ICMP, &echo)), Kind::Other);
-        let neighbour = [135u8, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(kind(&v6(&[], PROTO_ICMPV6, &neighbour)), Kind::Other);
-        // An error about UDP, and one whose quotation is cut short.
-        let about_udp = [&[3u8, 3, 0, 0, 0, 0, 0, 0][..], &v4(0, 0, 17, &SYN[..8])].concat();
-        assert_eq!(kind(&v4(0, 0, PROTO_ICMP, &about_udp)), Kind::Other);
-        assert_eq!(kind(&v4(0, 0, PROTO_ICMP, &about_udp[..20])), Kind::Other);
-    }
-
-    #[test]
-    fn syn_is_told_from_every_other_flag_set() {
-        for flags in 0..=255u8 {
-            let flags = u32::from(flags);
-            let segment = segment(&v4(0, 0, PROTO_TCP, &tcp_header(1, 80, flags)));
-            assert_eq!(segment.opens(), flags & 0x17 == TCP_SYN);
-            assert_eq!(segment.acknowledges(), flags & 0x17 == TCP_ACK);
-        }
-    }
-
-    proptest! {
-        /// A frame cut anywhere never reads behind its end (the slice would panic) and is never
-        /// a flow when the ports are cut off.
-        #[test]
-        fn any_bytes_are_walked_within_bounds(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            for ethertype in [ETHERTYPE_IPV4, ETHERTYPE_IPV6] {
-                let _ = parse(&&bytes[..], ethertype, 0, &mut Segment::EMPTY.clone());
-            }
-        }
-
-        #[test]
-        fn a_cut_segment_is_malformed(cut in 0usize..34) {
-            let packet = v4(0, 0, PROTO_TCP, &SYN);
-            let kind = parse(&&packet[..cut], ETHERTYPE_IPV4, 0, &mut Segment::EMPTY.clone());
-            prop_assert_eq!(kind, Kind::Malformed);
-        }
-    }
-}
+mod tests;

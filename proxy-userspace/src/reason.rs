@@ -83,11 +83,17 @@ pub enum Reason {
     NoReturnPath,
     /// A bypass entry that was added with the word to hold for live connections ended this one.
     BypassedNow,
+    /// Conntrack began to track, and took both sides of a connection with the client's own port
+    /// (`spoof.source = "client-port"`) for one.
+    TrackedNow,
+    /// Our connection to the origin came back to us; the client was reset so that it comes again,
+    /// directly.
+    Looping,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -123,6 +129,8 @@ impl Reason {
         Self::Draining,
         Self::NoReturnPath,
         Self::BypassedNow,
+        Self::TrackedNow,
+        Self::Looping,
     ];
 
     /// The word.
@@ -164,6 +172,8 @@ impl Reason {
             Self::Draining => "draining",
             Self::NoReturnPath => "no-return-path",
             Self::BypassedNow => "bypassed-now",
+            Self::TrackedNow => "tracked-now",
+            Self::Looping => "looping",
         }
     }
 }

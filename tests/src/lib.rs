@@ -6,6 +6,7 @@
 //! panic that names it, never a test that passes without having run. The daemon is the executable
 //! in `WEIR_BIN`, or `target/release/weir` of this workspace.
 
+mod addressed;
 mod bridge;
 mod capture;
 mod client;
@@ -14,9 +15,12 @@ mod daemon;
 mod doctor;
 mod echo;
 mod expect;
+mod fragments;
 mod host_state;
+mod known;
 mod launch;
 mod load;
+mod manual;
 mod memory;
 mod neighbour;
 mod peers;
@@ -32,6 +36,7 @@ mod tun;
 mod wait;
 mod world;
 
+pub use addressed::{Addressed, At, redial, veth};
 pub use bridge::BridgeBox;
 pub use capture::Capture;
 pub use client::{ANSWER, Dial, connect, dial, get};
@@ -40,9 +45,12 @@ pub use daemon::Weir;
 pub use doctor::Doctor;
 pub use echo::Echo;
 pub use expect::shown;
+pub use fragments::{Cut, Order};
 pub use host_state::HostState;
+pub use known::known_interfaces;
 pub use launch::{Failed, Options, everybodys_weir, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
+pub use manual::Recipe;
 pub use memory::MemoryWatch;
 pub use neighbour::Neighbour;
 pub use peers::{Peers, Program, Site, Sites, spoofed};
@@ -57,7 +65,7 @@ pub use said::Said;
 pub use server::Server;
 pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};
-pub use tun::{At, TunLink};
+pub use tun::{Alter, TunLink};
 pub use wait::{until, until_some};
 pub use world::World;
 

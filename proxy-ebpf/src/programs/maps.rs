@@ -5,8 +5,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SockMap, lpm_trie::Key},
 };
 use proxy_ebpf::{
-    abi::{MAX_DIRECT_FLOWS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS},
+    abi::{MAX_DIRECT_FLOWS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS},
     counter::{self, DELIVERIES as DELIVERY_SLOTS, Delivery, Event},
+    fragment::{Datagram, Trace},
     key::{Address, AddressBits, Flow},
     packet::Segment,
     settings::{Interface, Settings},
@@ -47,6 +48,9 @@ pub(super) static TRANSLATIONS: HashMap<Flow, Flow> =
     HashMap::with_max_entries(TRANSLATIONS_LEN, NO_PREALLOC);
 #[map]
 pub(super) static TRANSLATING: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+pub(super) static FRAGMENTS: LruHashMap<Datagram, Trace> =
+    LruHashMap::with_max_entries(MAX_FRAGMENTS, 0);
 
 /// Working memory of `weir_steer`: its stack has 512 bytes.
 #[repr(C)]

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Interfaces that origins are behind.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "IF")]
     wan: Vec<String>,
+    /// With the HTTP connections of this host itself, as `weir run --output` intercepts them.
+    #[arg(long)]
+    output: bool,
     /// Configuration file [default: /etc/weir/weir.toml, if there is one].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -94,6 +97,7 @@ fn patient(args: &Args) -> Result<Patient> {
             .or_else(|| default.exists().then(|| default.to_owned())),
         lan: args.lan.clone(),
         wan: args.wan.clone(),
+        output: args.output,
         workers: None,
     };
     let config = Box::new(source.read()?);

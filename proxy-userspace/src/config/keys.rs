@@ -98,11 +98,15 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 57] = [
+pub(super) static KEYS: [Key; 62] = [
     key!(intercept.lan: interfaces(), fixed,
-        "Interfaces that clients come from. `--lan` replaces the list."),
+        "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
+         come and go. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
-        "Interfaces that origins are behind. `--wan` replaces the list."),
+        "Interfaces that origins are behind, likewise. `--wan` replaces the list."),
+    key!(intercept.missing: word(), live,
+        "An interface that is named and not there at the start: \"refuse\" does not start, \"wait\"\n\
+         attaches it when it comes. What patterns stand for need never be there."),
     key!(intercept.ports: ports(), live,
         "Destination ports that are watched, 1 to 8 of them."),
     key!(intercept.families: families(), fixed,
@@ -111,8 +115,16 @@ pub(super) static KEYS: [Key; 57] = [
         "New flows while no worker can take them: \"open\" lets them go direct."),
     key!(intercept.heartbeat_stale: duration(BLINK..=MINUTE), fixed,
         "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
+    key!(intercept.output: boolean(), fixed,
+        "Whether this host's own connections are intercepted as well, as by `--output`."),
+    key!(intercept.defragment: boolean(), live,
+        "Whether the kernel puts all fragments together before it routes them, so that those of\n\
+         intercepted flows may come in any order. Conntrack does so by itself."),
     key!(spoof.ports: port_range(), fixed,
         "Source ports, from 1024. Keep them below the range that clients draw from."),
+    key!(spoof.source: word(), live,
+        "Whom origins see: \"client\", its address and a port of ours; \"client-port\", both its own\n\
+         where conntrack does not track the client's connection; \"proxy\", this host."),
     key!(spoof.dscp: word(), live,
         "The DSCP of the client's packets: \"copy\" puts it on ours to the origin, \"clear\" does\n\
          not. The tos of a [[rule]] comes before it."),
@@ -221,6 +233,8 @@ pub(super) static KEYS: [Key; 57] = [
         "The bit of a packet's mark that says \"deliver locally\". Nobody else may use it."),
     key!(host.socket_mark: mark(), fixed,
         "The bit of a socket's mark that says \"weir's own\". Nobody else may use it."),
+    key!(host.output_mark: mark(), fixed,
+        "With intercept.output: the bit that brings this host's own connections to weir."),
     key!(workers.count: count(0..=1024), fixed,
         "Worker threads; 0 is one per CPU."),
 ];

@@ -3,14 +3,19 @@
 use std::fs;
 
 use anyhow::Result;
+use proxy_ebpf::settings::{ROLE_LAN, ROLE_WAN};
 use serde_json::Value;
 
 use super::{
-    enter, interfaces::Interfaces, keeper::Keeper, roles, settings, surroundings,
-    surroundings::Warning,
+    enter,
+    interfaces::Interfaces,
+    keeper::Keeper,
+    roles::{Given, Roles},
+    settings,
+    surroundings::{self, Warning},
 };
 use crate::{
-    config::Config,
+    config::{Config, Families, Missing},
     doctor::{self, Facts, Finding, Host, Level, Subject, conflicts},
     fault::Fault,
     netconf::{
@@ -40,25 +45,26 @@ pub enum Patient {
 /// If the network namespace cannot be entered, or rtnetlink cannot be asked.
 pub fn examine(patient: &Patient) -> Result<Vec<Finding>> {
     let host = Host::look();
-    let subject = match patient {
-        Patient::Running(status) => {
-            enter_that_of(status)?;
-            of_status(status)
-        }
-        Patient::Planned(config, netns) => {
-            enter(netns.as_deref())?;
-            let config_families = config.intercept.families;
-            let mut families = Vec::new();
-            families.extend(config_families.ipv4.then_some(4));
-            families.extend((config_families.ipv6 && ipv6_is_on()).then_some(6));
-            of_config(config, families)
-        }
-    };
+    match patient {
+        Patient::Running(status) => enter_that_of(status)?,
+        Patient::Planned(_, netns) => enter(netns.as_deref())?,
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let handle = netconf::connect()?;
+        let subject = match patient {
+            Patient::Running(status) => of_status(status),
+            Patient::Planned(config, _) => {
+                let Families { ipv4, ipv6 } = config.intercept.families;
+                let mut families = Vec::new();
+                families.extend(ipv4.then_some(4));
+                families.extend((ipv6 && ipv6_is_on()).then_some(6));
+                let links = links::list(&handle).await.unwrap_or_default();
+                of_config(config, families, &links)
+            }
+        };
         let facts = Facts::gather(&subject, &host, &handle).await;
         let mut findings = match patient {
             Patient::Running(status) => of_daemon(status),
@@ -87,10 +93,22 @@ fn ipv6_is_on() -> bool {
     disabled.is_ok_and(|value| value.trim() == "0")
 }
 
-fn of_config(config: &Config, families: Vec<u8>) -> Subject {
+/// Those that are named, there or not, and those that patterns stand for.
+fn of_config(config: &Config, families: Vec<u8>, links: &[Link]) -> Subject {
+    let roles = Roles::new(&config.intercept);
+    let of_role = |role: u32| {
+        let names = roles.names().filter(|entry| entry.role & role != 0);
+        let mut names: Vec<_> = names.map(|entry| entry.text.clone()).collect();
+        names.extend(roles.sort(links).filter_map(|(link, given)| match given {
+            Given::Matched(of_pattern, _) if of_pattern & role != 0 => Some(link.name.clone()),
+            _ => None,
+        }));
+        names
+    };
     Subject {
-        lans: config.intercept.lan.clone(),
-        wans: config.intercept.wan.clone(),
+        lans: of_role(ROLE_LAN),
+        wans: of_role(ROLE_WAN),
+        waits: config.intercept.missing == Missing::Wait || roles.patterns().next().is_some(),
         ports: config.intercept.ports.clone(),
         families,
         plan: settings::plan(config),
@@ -121,7 +139,10 @@ fn of_status(status: &Value) -> Subject {
     let of_role = |role: &str| {
         let interfaces = status["interfaces"].as_array().into_iter().flatten();
         interfaces
-            .filter(|interface| interface["role"] == role)
+            .filter(|interface| {
+                let roles = interface["role"].as_str().unwrap_or_default();
+                roles.split('+').any(|it| it == role)
+            })
             .filter_map(|interface| interface["name"].as_str().map(str::to_owned))
             .collect()
     };
@@ -136,6 +157,7 @@ fn of_status(status: &Value) -> Subject {
     Subject {
         lans: of_role("lan"),
         wans: of_role("wan"),
+        waits: true,
         ports: numbers("ports")
             .filter_map(|port| u16::try_from(port).ok())
             .collect(),
@@ -147,6 +169,7 @@ fn of_status(status: &Value) -> Subject {
             priority: of_host("priority").unwrap_or_default(),
             steer_mark: of_host("steer_mark").unwrap_or_default(),
             socket_mark: of_host("socket_mark").unwrap_or_default(),
+            output_mark: of_host("output_mark"),
         },
     }
 }
@@ -203,7 +226,7 @@ async fn of_surroundings(handle: &Handle, config: &Config, families: &[u8]) -> V
         Ok(links) => links,
         Err(error) => return vec![Finding::unread(CHECK, "interfaces", &error.to_string())],
     };
-    let interfaces = match roles::resolve(config, &links) {
+    let interfaces = match Interfaces::new(config, &links) {
         Ok(interfaces) => interfaces,
         Err(fault) => {
             return vec![Finding::new(
@@ -214,7 +237,9 @@ async fn of_surroundings(handle: &Handle, config: &Config, families: &[u8]) -> V
             )];
         }
     };
-    match surroundings::warnings(handle, &interfaces, &links, families, config).await {
+    let ours = interfaces.among(&links);
+    let names: Vec<_> = ours.iter().map(|(link, _)| &link.name[..]).collect();
+    match surroundings::warnings(handle, &ours, &links, families, config).await {
         Err(error) => vec![Finding::unread(
             CHECK,
             "surroundings",
@@ -226,15 +251,11 @@ async fn of_surroundings(handle: &Handle, config: &Config, families: &[u8]) -> V
                     Warning::Broken(_) => Level::Error,
                     Warning::Different(_) => Level::Warning,
                 };
-                Finding::new(CHECK, level, names(&interfaces), warning.text())
+                Finding::new(CHECK, level, names.join(", "), warning.text())
             };
             warnings.into_iter().map(finding).collect()
         }
     }
-}
-
-fn names(interfaces: &Interfaces) -> String {
-    interfaces.names().join(", ")
 }
 
 impl Keeper {
@@ -256,7 +277,7 @@ impl Keeper {
         let Some((_, ruleset)) = &self.firewall else {
             return Vec::new();
         };
-        let subject = of_config(&self.options.config, self.families.clone());
+        let subject = of_config(&self.options.config, self.families.clone(), links);
         let warning = |finding: Finding| match finding.level {
             Level::Error => Warning::Broken(finding.line()),
             _ => Warning::Different(finding.line()),

@@ -141,16 +141,18 @@ fn make(run_dir: &Path, instance: &str) -> Result<Option<Flock<File>>> {
             .and_then(|()| lock(&run_dir.join("lock"), instance, true));
         attempts += 1;
         match made {
-            // Whoever had it has just removed the directory that we were about to use.
-            Err(error) if attempts < ATTEMPTS && is_not_found(&error) => {}
+            // Whoever had it has just removed the directory that we were about to use, perhaps
+            // between being told that it is there and looking at it.
+            Err(error) if attempts < ATTEMPTS && is_fleeting(&error) => {}
             made => return made,
         }
     }
 }
 
-fn is_not_found(error: &anyhow::Error) -> bool {
+fn is_fleeting(error: &anyhow::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, NotFound};
     let error = error.root_cause().downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+    error.is_some_and(|error| matches!(error.kind(), NotFound | AlreadyExists))
 }
 
 /// The network namespaces ([`netns::current_id`]) that the instance was the last to lock.

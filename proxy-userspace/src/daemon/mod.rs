@@ -2,12 +2,18 @@
 
 mod bridge;
 mod bypass;
+mod defragment;
 mod doctor;
 mod edit;
+mod follow;
 mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod looping;
+mod moved;
+mod output;
+mod ports;
 mod preflight;
 mod roles;
 mod settings;
@@ -15,6 +21,7 @@ mod start;
 mod status;
 mod stop;
 mod surroundings;
+mod tracking;
 mod translations;
 mod undo;
 mod valve;
@@ -53,6 +60,8 @@ pub struct Source {
     pub lan: Vec<String>,
     /// `--wan`.
     pub wan: Vec<String>,
+    /// `--output`.
+    pub output: bool,
     /// `--workers`.
     pub workers: Option<usize>,
 }
@@ -74,6 +83,9 @@ impl Source {
             .map_err(usage)?;
         if let Some(workers) = self.workers {
             config.workers.count = workers;
+        }
+        if self.output {
+            config = config.with_output().map_err(usage)?;
         }
         Ok(config)
     }

@@ -10,14 +10,14 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, AccessTarget, Config, LogFormat, LogQuery},
+    config::{self, AccessTarget, Config, LogFormat, LogQuery, SpoofSource},
     http::HeadLimits,
     learn::Reports,
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
     session::{Clients, Flows, Patience, Shared},
-    upstream::{Legs, Names, Pending, Upstream},
+    upstream::{Conntrack, Legs, Names, Pending, Source, Upstream},
 };
 
 const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
@@ -62,12 +62,13 @@ pub(super) fn keep_following(mut settings: Settings, before: &Settings) -> Optio
 }
 
 /// Which table and marks.
-pub(super) const fn plan(config: &Config) -> Plan {
+pub(super) fn plan(config: &Config) -> Plan {
     Plan {
         table: config.host.table,
         priority: config.host.priority,
         steer_mark: config.host.steer_mark,
         socket_mark: config.host.socket_mark,
+        output_mark: config.intercept.output.then_some(config.host.output_mark),
     }
 }
 
@@ -124,6 +125,7 @@ pub(super) struct Lasting {
     pub(super) pressure: Arc<Notify>,
     pub(super) pending: Arc<Pending>,
     pub(super) legs: Arc<Legs>,
+    pub(super) conntrack: Arc<Conntrack>,
     pub(super) names: Arc<Names>,
     pub(super) clients: Arc<Clients>,
     pub(super) flows: Arc<Flows>,
@@ -170,6 +172,11 @@ impl Lasting {
             flows: Arc::clone(&self.flows),
             reports: Arc::clone(&self.reports),
             declining: Arc::clone(&self.declining),
+            source: match config.spoof.source {
+                SpoofSource::Client => Source::Client,
+                SpoofSource::ClientPort => Source::ClientPort,
+                SpoofSource::Proxy => Source::Own,
+            },
             dscp: config.spoof.dscp,
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),
@@ -177,6 +184,7 @@ impl Lasting {
                 timeout: config.limits.connect_timeout,
                 legs: Arc::clone(&self.legs),
                 pending: Arc::clone(&self.pending),
+                conntrack: Arc::clone(&self.conntrack),
             },
             stats: Arc::clone(&self.stats),
             log: self.log.clone(),

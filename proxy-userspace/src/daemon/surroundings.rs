@@ -34,6 +34,14 @@ impl Warning {
             Self::Broken(text) | Self::Different(text) => text,
         }
     }
+
+    /// Says it in the log.
+    pub(super) fn tell(&self) {
+        match self {
+            Self::Broken(text) => tracing::error!("{text}"),
+            Self::Different(text) => tracing::warn!("{text}"),
+        }
+    }
 }
 
 /// Refuses a network in which interception cannot work.
@@ -44,11 +52,14 @@ pub(super) async fn check(
     families: &[u8],
 ) -> Result<()> {
     let connected = addresses::connected(handle).await?;
-    let broken = in_vrfs(interfaces, links).into_iter().chain(overlaps(
-        &lans(interfaces),
-        &connected,
-        families,
-    ));
+    let ours = interfaces.among(links);
+    let lans = lans(&ours);
+    let broken = interfaces
+        .roles
+        .contradictions(links)
+        .into_iter()
+        .chain(in_vrfs(&ours, links))
+        .chain(overlaps(&lans, &connected, families));
     match broken.reduce(|all, one| all + "; " + &one) {
         None => Ok(()),
         Some(all) => Err(Fault::HostCannot(all).into()),
@@ -68,42 +79,36 @@ impl Keeper {
         for warning in self.warnings.difference(&now) {
             tracing::info!("no longer: {}", warning.text());
         }
-        for warning in now.difference(&self.warnings) {
-            match warning {
-                Warning::Broken(text) => tracing::error!("{text}"),
-                Warning::Different(text) => tracing::warn!("{text}"),
-            }
-        }
+        now.difference(&self.warnings).for_each(Warning::tell);
         self.warnings = now;
     }
 
     async fn warnings_now(&mut self) -> Result<Vec<Warning>> {
         let links = links::list(&self.handle).await?;
-        let mut all = warnings(
-            &self.handle,
-            &self.interfaces,
-            &links,
-            &self.families,
-            &self.options.config,
-        )
-        .await?;
+        let ours = self.interfaces.among(&links);
+        let (handle, config) = (&self.handle, &self.options.config);
+        let refused = self.interfaces.refused.iter().cloned();
+        let broken = refused.chain(self.loops.warnings());
+        let mut all: Vec<_> = broken.map(Warning::Broken).collect();
+        all.extend(warnings(handle, &ours, &links, &self.families, config).await?);
+        all.extend(self.tracking.warning().cloned());
         all.extend(self.firewall_conflicts(&links));
         Ok(all)
     }
 }
 
-/// All of them but those about firewalls.
+/// Those about subnets, VRFs and policy rules.
 pub(super) async fn warnings(
     handle: &Handle,
-    interfaces: &Interfaces,
+    ours: &[(&Link, u32)],
     links: &[Link],
     families: &[u8],
     config: &Config,
 ) -> Result<Vec<Warning>> {
     let connected = addresses::connected(handle).await?;
     let rules = rules::of_others(handle, config.host.table).await?;
-    let lans = lans(interfaces);
-    let broken = in_vrfs(interfaces, links)
+    let lans = lans(ours);
+    let broken = in_vrfs(ours, links)
         .into_iter()
         .chain(overlaps(&lans, &connected, families));
     let names: Vec<_> = lans.iter().map(|(name, _)| *name).collect();
@@ -119,15 +124,15 @@ pub(super) async fn warnings(
 }
 
 /// Name and index of each LAN that is there.
-fn lans(interfaces: &Interfaces) -> Vec<(&str, u32)> {
-    let lans = interfaces.iter().filter(|it| it.role == ROLE_LAN);
-    lans.filter_map(|lan| Some((lan.name.as_str(), lan.place?.index)))
+fn lans<'a>(ours: &[(&'a Link, u32)]) -> Vec<(&'a str, u32)> {
+    let lans = ours.iter().filter(|(_, role)| role & ROLE_LAN != 0);
+    lans.map(|(lan, _)| (lan.name.as_str(), lan.index))
         .collect()
 }
 
 /// What is wrong with interfaces of ours that have a part in a VRF.
-fn in_vrfs(interfaces: &Interfaces, links: &[Link]) -> Vec<String> {
-    let ours = interfaces.iter().map(|interface| interface.name.as_str());
+fn in_vrfs(ours: &[(&Link, u32)], links: &[Link]) -> Vec<String> {
+    let ours = ours.iter().map(|(link, _)| link.name.as_str());
     ours.filter_map(|name| in_vrf(name, links)).collect()
 }
 

@@ -4,8 +4,10 @@ pub mod attach;
 pub mod bypass;
 pub mod counters;
 mod log;
+mod looping;
 pub mod neighbours;
 mod object;
+pub mod output;
 mod own;
 mod stations;
 mod translations;
@@ -21,6 +23,7 @@ use aya::{
 use proxy_ebpf::{
     abi::{self, MAX_WORKERS, map},
     key::AddressBits,
+    looping::{Looping, Origin},
     settings::{Interface, Settings},
 };
 use thiserror::Error;
@@ -61,6 +64,14 @@ pub enum DataplaneError {
     Attach(#[from] AttachError),
 }
 
+impl DataplaneError {
+    /// Whether the interface is not there.
+    #[must_use]
+    pub const fn is_of_a_missing_link(&self) -> bool {
+        matches!(self, Self::Attach(error) if error.is_of_a_missing_link())
+    }
+}
+
 /// The loaded programs and maps.
 ///
 /// Dropping it detaches the `sk_lookup` program; TC programs stay attached until they are
@@ -78,6 +89,8 @@ pub struct Dataplane {
     events: PerCpuArray<MapData, u64>,
     deliveries: PerCpuArray<MapData, u64>,
     translating: Array<MapData, u32>,
+    looping: HashMap<MapData, Origin, Looping>,
+    looped: Array<MapData, u64>,
     stations: HashMap<MapData, [u8; 6], u32>,
 }
 
@@ -142,6 +155,12 @@ impl Dataplane {
             translating: take(&mut ebpf, map::TRANSLATING)?
                 .try_into()
                 .map_err(opening(map::TRANSLATING))?,
+            looping: take(&mut ebpf, map::LOOPING)?
+                .try_into()
+                .map_err(opening(map::LOOPING))?,
+            looped: take(&mut ebpf, map::LOOPED)?
+                .try_into()
+                .map_err(opening(map::LOOPED))?,
             ebpf,
         })
     }

@@ -23,6 +23,8 @@ pub struct Subject {
     pub lans: Vec<String>,
     /// Interfaces that origins are behind.
     pub wans: Vec<String>,
+    /// Whether it is waited for those that are not there.
+    pub waits: bool,
     /// Watched ports, host order.
     pub ports: Vec<u16>,
     /// 4 and 6, as far as they are wanted.

@@ -161,7 +161,7 @@ impl Session {
     fn way(&self, rule: &Rule) -> Way {
         let address = rule.source.address(self.from.0.ip(), self.to.0.ip());
         let source = match (rule.source, address) {
-            (Source::Client, _) => upstream::Source::Client,
+            (Source::Client, _) => self.shared.source,
             (_, Some(address)) => upstream::Source::Address(address),
             (_, None) => upstream::Source::Own,
         };
@@ -175,8 +175,9 @@ impl Session {
     /// How it goes without a rule.
     fn usual_way(&self) -> Way {
         Way {
+            source: self.shared.source,
+            mark: 0,
             tos: self.tos,
-            ..Way::default()
         }
     }
 

@@ -160,8 +160,8 @@ impl Session {
 
     /// The connection ends between requests; an unfinished head is worth a line in the log.
     async fn part(mut self, reason: Reason) {
-        if reason == Reason::BypassedNow {
-            // Each connection that an operator has ended leaves a line, idle or not.
+        if matches!(reason, Reason::BypassedNow | Reason::TrackedNow) {
+            // Each connection that was ended from outside leaves a line, idle or not.
             let mut transaction = self.transaction();
             transaction.bytes_in = self.client.buffer.len() as u64;
             transaction.end(&self.shared, reason);
@@ -239,7 +239,7 @@ impl Session {
         drop((self.origin, self.connecting));
         tokio::select! {
             () = self.client.finish(patience) => {}
-            () = self.live.bypassed_now() => {}
+            _ = self.live.ended_now() => {}
         }
     }
 

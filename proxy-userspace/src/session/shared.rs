@@ -12,7 +12,7 @@ use crate::{
     learn::Reports,
     observe::{AccessLog, Stats},
     policy::Policy,
-    upstream::{Names, Upstream},
+    upstream::{self, Names, Upstream},
 };
 
 /// What sessions need; a session keeps what it began with across a reload.
@@ -43,6 +43,8 @@ pub struct Shared {
     pub http: config::Http,
     /// The rules.
     pub policy: Arc<Policy>,
+    /// Whom origins see, where no rule says otherwise.
+    pub source: upstream::Source,
     /// What becomes of the client's DSCP.
     pub dscp: config::Dscp,
     /// The way to origins.

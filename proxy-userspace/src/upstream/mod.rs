@@ -1,5 +1,6 @@
 //! Connections to origins, from the client's own address.
 
+mod conntrack;
 mod legs;
 mod names;
 mod pending;
@@ -18,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
+pub use conntrack::{Conntrack, Inquiry};
 pub use legs::{Leg, Legs};
 pub use names::Names;
 pub use pending::Pending;
@@ -48,6 +50,9 @@ pub enum ConnectError {
     /// No answer in time.
     #[error("no answer")]
     Timeout,
+    /// A router sends our packets back to us.
+    #[error("our packets come back")]
+    Looping,
     /// Every port tried was taken.
     #[error("no free port of {0} towards the origin")]
     NoSourcePort(ClientAddr),
@@ -74,6 +79,7 @@ impl ConnectError {
             Self::Limit(_) => Reason::LocalLimit,
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
+            Self::Looping => Reason::Looping,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
         }
     }
@@ -92,6 +98,8 @@ pub struct Upstream {
     pub legs: Arc<Legs>,
     /// Connects that wait for an answer.
     pub pending: Arc<Pending>,
+    /// Whether clients' connections are tracked.
+    pub conntrack: Arc<Conntrack>,
 }
 
 impl Upstream {
@@ -109,25 +117,61 @@ impl Upstream {
         let mut waiting = self.pending.start(origin.0.ip());
         let attempt = async {
             match way.source {
-                Source::Client => self.connect_from_some_port(client.0.ip(), client, origin, way),
+                Source::ClientPort => self.connect_as_the_client(client, origin, way).await,
+                Source::Client => {
+                    let address = client.0.ip();
+                    self.connect_from_some_port(address, client, origin, way)
+                        .await
+                }
                 Source::Address(address) => {
                     self.connect_from_some_port(address, client, origin, way)
+                        .await
                 }
-                Source::Own => return self.connect_as_ourselves(origin, way).await,
+                Source::Own => self.connect_as_ourselves(origin, way).await,
             }
-            .await
         };
-        let result = match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::Timeout),
+        let result = tokio::select! {
+            result = tokio::time::timeout(self.timeout, attempt) => {
+                result.unwrap_or(Err(ConnectError::Timeout))
+            }
+            () = waiting.given_up() => Err(ConnectError::Looping),
         };
-        if matches!(
-            result,
-            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset)
-        ) {
-            waiting.answered();
+        match result {
+            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset) => waiting.answered(),
+            // That is no origin's silence.
+            Err(ConnectError::Looping) => waiting.forget(),
+            Err(_) => {}
         }
         result
+    }
+
+    /// From the client's address and port, or from a port of ours: where conntrack has an entry
+    /// that both legs would share, and where another connection of ours has the port.
+    async fn connect_as_the_client(
+        &self,
+        client: ClientAddr,
+        origin: OriginAddr,
+        way: Way,
+    ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
+        if !self.conntrack.tracks(client.0, origin.0) {
+            let spoofed = SpoofedAddr(client.0);
+            match self.connect_from(spoofed, origin, way).await {
+                Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}
+                connected => return connected.map(|stream| (stream, spoofed)),
+            }
+        }
+        let address = client.0.ip();
+        self.connect_from_some_port(address, client, origin, way)
+            .await
+    }
+
+    async fn connect_from(
+        &self,
+        spoofed: SpoofedAddr,
+        origin: OriginAddr,
+        way: Way,
+    ) -> Result<TcpStream, ConnectError> {
+        connect(self.bound_socket(spoofed, way)?, origin).await
     }
 
     async fn connect_from_some_port(
@@ -144,12 +188,7 @@ impl Upstream {
             if spoofed.0 == client.0 || self.legs.contains(&Leg::new(spoofed, origin)) {
                 continue;
             }
-            let socket = self.bound_socket(spoofed, way);
-            let connected = match socket {
-                Ok(socket) => connect(socket, origin).await,
-                Err(error) => Err(error),
-            };
-            match connected {
+            match self.connect_from(spoofed, origin, way).await {
                 Ok(stream) => return Ok((stream, spoofed)),
                 Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}
                 Err(error) => return Err(error),

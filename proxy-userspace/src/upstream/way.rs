@@ -20,6 +20,8 @@ pub enum Source {
     /// The client's own, with a port of ours.
     #[default]
     Client,
+    /// The client's own, with its port where that can be, else with one of ours.
+    ClientPort,
     /// This host's own, as its routing chooses it.
     Own,
     /// This one, with a port of ours; it need not be configured on this host.

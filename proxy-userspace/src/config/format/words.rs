@@ -3,7 +3,9 @@
 use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
-use crate::config::settings::{Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Unknown};
+use crate::config::settings::{
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, SpoofSource, Unknown,
+};
 
 /// A setting that is one of a few words.
 pub(in crate::config) trait Word: Copy + PartialEq + 'static {
@@ -45,6 +47,14 @@ impl Word for LogQuery {
         &[("keep", Self::Keep), ("redact", Self::Redact)];
 }
 
+impl Word for SpoofSource {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("client", Self::Client),
+        ("client-port", Self::ClientPort),
+        ("proxy", Self::Proxy),
+    ];
+}
+
 impl Word for Dscp {
     const WORDS: &'static [(&'static str, Self)] = &[("copy", Self::Copy), ("clear", Self::Clear)];
 }
@@ -52,6 +62,11 @@ impl Word for Dscp {
 impl Word for Damaged {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("direct", Self::Direct)];
+}
+
+impl Word for Missing {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("wait", Self::Wait)];
 }
 
 /// One of the words of a [`Word`].

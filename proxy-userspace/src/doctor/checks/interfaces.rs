@@ -13,7 +13,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
     let roles = [("LAN", &subject.lans), ("WAN", &subject.wans)];
     let mut findings = Vec::new();
     for (role, names) in roles {
-        if names.is_empty() {
+        if names.is_empty() && !subject.waits {
             findings.push(
                 Finding::new(CHECK, Level::Error, role, "none is named")
                     .because("what comes in by a LAN and leaves by a WAN is intercepted")
@@ -23,6 +23,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
         for name in names {
             let object = format!("{role} {name}");
             findings.push(match links.iter().find(|link| link.name == *name) {
+                None if subject.waits => {
+                    Finding::new(CHECK, Level::Note, object, "there is no such interface")
+                        .because("nothing is intercepted on it until it is there")
+                }
                 None => Finding::new(CHECK, Level::Error, object, "there is no such interface")
                     .remedy("ip link shows those that there are; --netns NAME looks elsewhere"),
                 Some(link) if link.framing.is_none() => Finding::new(

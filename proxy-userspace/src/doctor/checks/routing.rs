@@ -26,6 +26,7 @@ fn rules(facts: &Facts<'_>) -> Vec<Finding> {
         for (bit, key) in [
             (plan.steer_mark, "steer_mark"),
             (plan.socket_mark, "socket_mark"),
+            (plan.output_mark.unwrap_or_default(), "output_mark"),
         ] {
             if rule.wants_mark(bit) {
                 findings.push(
