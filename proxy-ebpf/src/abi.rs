@@ -97,6 +97,9 @@ pub mod map {
     pub const OUTPUT: &str = "OUTPUT";
     /// ARRAY of `u64`, indexed by [`Reason`](crate::verdict::Reason): connections of this host.
     pub const OUTPUT_FLOWS: &str = "OUTPUT_FLOWS";
+    /// Ring buffer of [`Flow`](crate::key::Flow), client to origin: connects of ours whose answer
+    /// went around us. Not waked up for: the daemon looks from time to time.
+    pub const WENT_AROUND: &str = "WENT_AROUND";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.
@@ -127,3 +130,6 @@ pub const MAX_FRAGMENTS: u32 = 1 << 14;
 pub const MAX_PORTS: usize = 8;
 /// Most ports that are watched, or were when a connection may have begun.
 pub const MAX_FOLLOWED_PORTS: usize = 16;
+/// Octets of [`map::WENT_AROUND`], a power of two and of whole pages: 1365 flows. What has no
+/// room is lost; each connect that goes on comes again with its next retransmission.
+pub const WENT_AROUND_LEN: u32 = 1 << 16;

@@ -36,11 +36,14 @@ pub enum Event {
     TinyFragment = 12,
     /// Packets of ours, and direct ones, that came back to us over and over, dropped.
     LoopBroken = 13,
+    /// Resets by which a client shows that the answer to a connect of ours came to it by a way
+    /// that does not pass us; untouched.
+    AsymmetricReturn = 14,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 14;
+    pub const COUNT: u32 = 15;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -58,6 +61,7 @@ impl Event {
         Self::FragmentOvertaken,
         Self::TinyFragment,
         Self::LoopBroken,
+        Self::AsymmetricReturn,
     ];
 
     /// The word in `weir status --json`.
@@ -78,6 +82,7 @@ impl Event {
             Self::FragmentOvertaken => "fragment-overtaken",
             Self::TinyFragment => "tiny-fragment",
             Self::LoopBroken => "loop-broken",
+            Self::AsymmetricReturn => "asymmetric-return",
         }
     }
 }

@@ -101,6 +101,14 @@ impl Segment {
         self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_ACK
     }
 
+    /// Refuses a segment that acknowledged something to nobody: RST without ACK (RFC 9293
+    /// §3.10.7.1).
+    #[inline(always)]
+    #[must_use]
+    pub const fn refuses_an_ack(&self) -> bool {
+        self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_RST
+    }
+
     /// Whether it is a fragment; meaningful after [`Kind::Tcp`] (the first) and
     /// [`Kind::LaterFragment`].
     #[inline(always)]

@@ -89,11 +89,14 @@ pub enum Reason {
     /// Our connection to the origin came back to us; the client was reset so that it comes again,
     /// directly.
     Looping,
+    /// The origin's answer to the connect came to the client by a way that does not pass us; the
+    /// client was reset.
+    AsymmetricReturn,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -131,6 +134,7 @@ impl Reason {
         Self::BypassedNow,
         Self::TrackedNow,
         Self::Looping,
+        Self::AsymmetricReturn,
     ];
 
     /// The word.
@@ -174,6 +178,7 @@ impl Reason {
             Self::BypassedNow => "bypassed-now",
             Self::TrackedNow => "tracked-now",
             Self::Looping => "looping",
+            Self::AsymmetricReturn => "asymmetric-return",
         }
     }
 }

@@ -28,12 +28,14 @@ mod ping;
 mod raw;
 mod response;
 mod said;
+mod segment;
 mod server;
 mod slowloris;
 mod tagger;
 mod traces;
 mod tun;
 mod wait;
+mod wire;
 mod world;
 
 pub use addressed::{Addressed, At, redial, veth};
@@ -62,11 +64,13 @@ pub use proxy_userspace::lab::{
 pub use raw::{GET, OK, RawOrigin, Stage};
 pub use response::Response;
 pub use said::Said;
+pub use segment::{ACK, CWR, ECE, FIN, RST, SYN, Segment, URG};
 pub use server::Server;
 pub use slowloris::Slowloris;
 pub use traces::{all_direct, lived_in, use_it};
 pub use tun::{Alter, TunLink};
 pub use wait::{until, until_some};
+pub use wire::{Wire, inject};
 pub use world::World;
 
 /// A network, or a panic that says what is missing.

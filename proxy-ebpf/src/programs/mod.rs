@@ -1,5 +1,6 @@
 //! The programs and what they share.
 
+mod around;
 mod bare;
 #[cfg(feature = "bench")]
 mod bench;

@@ -23,6 +23,7 @@ use proxy_ebpf::{
 };
 
 use super::{
+    around,
     bare::{NOWHERE, network_header},
     bridge::Port,
     fragment,
@@ -238,6 +239,7 @@ impl Seen<'_> {
             }
             Found::Listener | Found::Nothing => {
                 count(Event::PacketPassed);
+                around::look(self.ctx, self.segment, self.reversed);
                 if self.segment.accepts() && socket::find(self.ctx, self.reversed).is_connection() {
                     self.break_loop(&flow.saddr, What::Answer);
                 }

@@ -98,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 62] = [
+pub(super) static KEYS: [Key; 63] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
          come and go. `--lan` replaces the list."),
@@ -128,6 +128,9 @@ pub(super) static KEYS: [Key; 62] = [
     key!(spoof.dscp: word(), live,
         "The DSCP of the client's packets: \"copy\" puts it on ours to the origin, \"clear\" does\n\
          not. The tos of a [[rule]] comes before it."),
+    key!(spoof.ttl: word(), live,
+        "The time to live (hop limit) of packets to the origin: \"copy\" is the client's less one,\n\
+         as behind any router, \"own\" this host's default."),
     key!(http.via: boolean(), live,
         "Whether messages get a Via of ours. Neither side is told of weir without it."),
     key!(http.forwarded: word(), live,
@@ -211,7 +214,7 @@ pub(super) static KEYS: [Key; 62] = [
         "Whether entries are added. What they would be is found out in any case."),
     key!(bypass.learn.events: number(1..=20), live,
         "So many events of one client and destination within the window: flows that are not\n\
-         HTTP, or connects that fail while others work (1 to 20)."),
+         HTTP, connects that fail while others work, answers that go around us (1 to 20)."),
     key!(bypass.learn.window: duration(SECOND..=DAY), live,
         "How long an event counts (1s to 24h)."),
     key!(bypass.learn.lifetime as "bypass.learn.for": duration(SECOND..=YEAR), live,

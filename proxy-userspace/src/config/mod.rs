@@ -28,7 +28,7 @@ pub use rule::{
 pub use settings::{
     AccessTarget, Bypass, Config, Control, Damaged, Dscp, Families, Forwarded, Host, HostCheck,
     Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, Missing, OnFailure, Spoof,
-    SpoofSource, Unknown, Valve, Workers,
+    SpoofSource, Ttl, Unknown, Valve, Workers,
 };
 
 use document::{Document, Fault};

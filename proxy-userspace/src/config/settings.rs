@@ -119,6 +119,9 @@ pub struct Spoof {
     pub source: SpoofSource,
     /// What becomes of the client's DSCP. Default: our packets carry it too.
     pub dscp: Dscp,
+    /// What becomes of the client's time to live. Default: ours is what it would be if this host
+    /// had forwarded the client's packets.
+    pub ttl: Ttl,
 }
 
 impl Default for Spoof {
@@ -127,6 +130,7 @@ impl Default for Spoof {
             ports: 10_000..=32_767,
             source: SpoofSource::Client,
             dscp: Dscp::Copy,
+            ttl: Ttl::Copy,
         }
     }
 }
@@ -149,6 +153,15 @@ pub enum Dscp {
     Copy,
     /// Ours carry none.
     Clear,
+}
+
+/// What becomes of the time to live (hop limit) of a client's packets on the way to its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// Ours have that of the client's handshake, less one.
+    Copy,
+    /// Ours have this host's default (`net.ipv4.ip_default_ttl`, `net.ipv6.conf.*.hop_limit`).
+    Own,
 }
 
 /// `[http]`

@@ -41,6 +41,7 @@ defragment = true
 ports = "20000-20999"
 source = "client-port"
 dscp = "clear"
+ttl = "own"
 [http]
 via = true
 forwarded = "x-forwarded-for"
@@ -123,6 +124,7 @@ fn every_key_is_read_into_its_type() {
             ports: 20_000..=20_999,
             source: SpoofSource::ClientPort,
             dscp: Dscp::Clear,
+            ttl: Ttl::Own,
         },
         http: Http {
             via: true,

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     Options,
+    astray::Astray,
     bridge::Crossing,
     bypass::Lists,
     defragment,
@@ -82,6 +83,8 @@ pub(super) struct Keeper {
     pub(super) tracking: Tracking,
     pub(super) defragmentation: defragment::Held,
     pub(super) learner: Learner,
+    /// Whose answers go around us.
+    pub(super) astray: Astray,
     /// What sessions have seen, for the learner.
     pub(super) seen: mpsc::Receiver<Event>,
     /// The limit in force.
@@ -297,6 +300,7 @@ impl Keeper {
 
     fn tick(&mut self) {
         self.look_at_valves();
+        self.look_for_strays();
         self.learn();
         self.tend_lists();
         self.tend_translations();

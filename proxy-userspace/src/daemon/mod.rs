@@ -1,5 +1,6 @@
 //! The daemon: puts the rooms together, and takes them apart again.
 
+mod astray;
 mod bridge;
 mod bypass;
 mod defragment;

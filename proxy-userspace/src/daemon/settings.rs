@@ -10,14 +10,14 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, AccessTarget, Config, LogFormat, LogQuery, SpoofSource},
+    config::{self, AccessTarget, Config, LogFormat, LogQuery, SpoofSource, Ttl},
     http::HeadLimits,
     learn::Reports,
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
     session::{Clients, Flows, Patience, Shared},
-    upstream::{Conntrack, Legs, Names, Pending, Source, Upstream},
+    upstream::{Connects, Conntrack, Legs, Names, Pending, Source, Upstream},
 };
 
 const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
@@ -124,6 +124,7 @@ pub(super) struct Lasting {
     pub(super) valve: watch::Sender<[u64; 2]>,
     pub(super) pressure: Arc<Notify>,
     pub(super) pending: Arc<Pending>,
+    pub(super) connects: Arc<Connects>,
     pub(super) legs: Arc<Legs>,
     pub(super) conntrack: Arc<Conntrack>,
     pub(super) names: Arc<Names>,
@@ -131,6 +132,8 @@ pub(super) struct Lasting {
     pub(super) flows: Arc<Flows>,
     pub(super) reports: Arc<Reports>,
     pub(super) declining: Arc<Semaphore>,
+    /// How much forwarding takes off the time to live: nothing on a bridge.
+    pub(super) hops: u8,
 }
 
 /// So many clients at once are told why they are not served; the others are reset.
@@ -178,6 +181,10 @@ impl Lasting {
                 SpoofSource::Proxy => Source::Own,
             },
             dscp: config.spoof.dscp,
+            ttl: match config.spoof.ttl {
+                Ttl::Copy => Some(self.hops),
+                Ttl::Own => None,
+            },
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),
                 mark: config.host.socket_mark,
@@ -185,6 +192,7 @@ impl Lasting {
                 legs: Arc::clone(&self.legs),
                 pending: Arc::clone(&self.pending),
                 conntrack: Arc::clone(&self.conntrack),
+                connects: Arc::clone(&self.connects),
             },
             stats: Arc::clone(&self.stats),
             log: self.log.clone(),

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
+    astray::Astray,
     bridge::{self, Crossing},
     bypass::Lists,
     instance::Claim,
@@ -48,7 +49,7 @@ use crate::{
     observe::{AccessLog, Stats},
     policy::Policy,
     session::{Clients, Flows},
-    upstream::{Legs, Names, Pending},
+    upstream::{Connects, Legs, Names, Pending},
 };
 
 /// Heartbeats written before the first would be stale.
@@ -147,6 +148,7 @@ async fn start_claimed(
             valve: watch::Sender::new([0; 2]),
             pressure: Arc::new(Notify::new()),
             pending: Arc::new(Pending::default()),
+            connects: Arc::new(Connects::default()),
             legs: Arc::new(Legs::new(config.spoof.ports.clone())),
             conntrack: Arc::default(),
             names: Arc::new(Names::default()),
@@ -154,6 +156,7 @@ async fn start_claimed(
             flows: Arc::new(Flows::new(cut)),
             reports,
             declining: Arc::new(Semaphore::new(DECLINING)),
+            hops: u8::from(interfaces.bridge().is_none()),
         },
         valves: Valves::default(),
         output: None,
@@ -162,6 +165,7 @@ async fn start_claimed(
         tracking: Tracking::default(),
         defragmentation: Vec::new(),
         learner: Learner::new(learn::terms(&options.config)),
+        astray: Astray::default(),
         seen,
         started: Instant::now(),
         shared: None,

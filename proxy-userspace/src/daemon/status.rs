@@ -10,7 +10,6 @@ use super::{
     interfaces::Interface,
     keeper::Keeper,
     roles::{Entry, role_name},
-    surroundings::Warning,
 };
 
 /// The line that scripts wait for.
@@ -84,6 +83,8 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         .collect();
     let stats = keeper.lasting.stats.snapshot();
     let valves = keeper.open_valves();
+    let warnings = keeper.warnings.iter().map(|it| it.text().to_owned());
+    let warnings: Vec<_> = warnings.chain(keeper.astray()).collect();
     Ok(json!({
         "instance": keeper.options.instance,
         "version": env!("CARGO_PKG_VERSION"),
@@ -104,7 +105,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
             "table": keeper.plan.table,
             "priority": keeper.plan.priority,
         },
-        "warnings": keeper.warnings.iter().map(Warning::text).collect::<Vec<_>>(),
+        "warnings": warnings,
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },

@@ -1,5 +1,6 @@
 //! The kernel programs and their maps, as the daemon drives them. The only room that names aya.
 
+mod around;
 pub mod attach;
 pub mod bypass;
 pub mod counters;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, SockMap},
+    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, SockMap},
     programs::{SchedClassifier, SkLookup},
 };
 use proxy_ebpf::{
@@ -92,6 +93,7 @@ pub struct Dataplane {
     looping: HashMap<MapData, Origin, Looping>,
     looped: Array<MapData, u64>,
     stations: HashMap<MapData, [u8; 6], u32>,
+    went_around: RingBuf<MapData>,
 }
 
 impl Dataplane {
@@ -161,6 +163,9 @@ impl Dataplane {
             looped: take(&mut ebpf, map::LOOPED)?
                 .try_into()
                 .map_err(opening(map::LOOPED))?,
+            went_around: take(&mut ebpf, map::WENT_AROUND)?
+                .try_into()
+                .map_err(opening(map::WENT_AROUND))?,
             ebpf,
         })
     }

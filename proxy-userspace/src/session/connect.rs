@@ -4,7 +4,7 @@ use tokio::{net::TcpStream, sync::watch, task::JoinHandle};
 
 use super::{
     Session,
-    leg::{Leg, Origin},
+    leg::{Leg, Origin, is_reset},
 };
 use crate::{
     addr::{OriginAddr, SpoofedAddr},
@@ -70,6 +70,7 @@ impl Session {
             connected = connected => connected,
             () = opened => return Err(Unconnected::ValveOpened),
             why = self.live.ended_now() => return Err(Unconnected::Ended(why)),
+            () = is_reset(&self.client.stream) => return Err(Unconnected::ClientGone),
         };
         self.connected(way, connected)
     }
@@ -115,6 +116,7 @@ impl Session {
         }
         let kind = match connected {
             Ok(_) => Kind::Connected,
+            Err(ConnectError::WentAround) => Kind::WentAround,
             Err(
                 ConnectError::Refused
                 | ConnectError::Reset
@@ -159,6 +161,8 @@ pub(super) enum Unconnected {
     ValveOpened,
     /// The client's connection was ended from outside.
     Ended(Reason),
+    /// The client has reset its connection meanwhile: nobody is left to connect for.
+    ClientGone,
 }
 
 impl Unconnected {
@@ -167,6 +171,7 @@ impl Unconnected {
             Self::Failed(error) => error.reason(),
             Self::ValveOpened => Reason::NoReturnPath,
             Self::Ended(why) => *why,
+            Self::ClientGone => Reason::ClientClosed,
         }
     }
 
@@ -174,9 +179,15 @@ impl Unconnected {
     /// `None` is a reset.
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
-            Self::Failed(ConnectError::Refused | ConnectError::Reset | ConnectError::Looping)
+            Self::Failed(
+                ConnectError::Refused
+                | ConnectError::Reset
+                | ConnectError::Looping
+                | ConnectError::WentAround,
+            )
             | Self::ValveOpened
-            | Self::Ended(_) => None,
+            | Self::Ended(_)
+            | Self::ClientGone => None,
             Self::Failed(ConnectError::Timeout) => Some(504),
             Self::Failed(ConnectError::Limit(_) | ConnectError::NoSourcePort(_)) => Some(503),
             Self::Failed(_) => Some(502),

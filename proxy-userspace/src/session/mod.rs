@@ -64,6 +64,7 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         Dscp::Copy => accepted.tos(),
         Dscp::Clear => None,
     };
+    let ttl = shared.ttl.and_then(|hops| accepted.ttl_behind(hops));
     let session = Session {
         client: Leg::new(accepted.stream, &meter),
         live: shared.flows.enter(accepted.client, accepted.origin),
@@ -73,6 +74,7 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         connecting: None,
         fate: Fate::Open,
         tos,
+        ttl,
         quiet_way: Way::default(),
         client_done: false,
         meter,
@@ -94,6 +96,8 @@ struct Session {
     fate: Fate,
     /// What the client's packets carry, to be put on ours.
     tos: Option<u8>,
+    /// The time to live of ours.
+    ttl: Option<u8>,
     /// How its origin is connected as long as its client has not asked for anything.
     quiet_way: Way,
     /// The client has half-closed: no request comes after those that are in the buffer.

@@ -21,30 +21,35 @@ pub fn set_ipv6_transparent(socket: &impl AsFd) -> io::Result<()> {
     set(socket, libc::SOL_IPV6, IPV6_TRANSPARENT, 1)
 }
 
-/// Type of service (IPv4) or traffic class (IPv6) of the packet that completed the handshake of a
-/// TCP socket that was just accepted.
+/// An octet of an IP header that the kernel keeps with a TCP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Type of service (IPv4), traffic class (IPv6).
+    Tos,
+    /// Time to live (IPv4), hop limit (IPv6).
+    Ttl,
+}
+
+/// That octet of the packet that completed the handshake of a TCP socket that was just accepted.
 ///
-/// The kernel keeps that octet with every socket, also where the SYN was answered by a cookie;
+/// The kernel keeps it with every socket, also where the SYN was answered by a cookie (`rcv_tos`
+/// and `mc_ttl`, `rcv_flowinfo` and `mcast_hops`: `tcp_v4_syn_recv_sock`, `tcp_v6_syn_recv_sock`);
 /// a saved SYN (`TCP_SAVE_SYN`) costs memory and is not there then.
 ///
 /// # Errors
 ///
 /// As `setsockopt(2)` and `getsockopt(2)`; `InvalidData` if the kernel answers something else.
-pub fn received_tos(socket: &impl AsFd, ipv6: bool) -> io::Result<u8> {
-    let (level, receive, options, kind) = if ipv6 {
-        (
-            libc::SOL_IPV6,
-            libc::IPV6_RECVTCLASS,
-            IPV6_2292PKTOPTIONS,
-            libc::IPV6_TCLASS,
-        )
+pub fn received(socket: &impl AsFd, ipv6: bool, what: Received) -> io::Result<u8> {
+    let (level, options) = if ipv6 {
+        (libc::SOL_IPV6, IPV6_2292PKTOPTIONS)
     } else {
-        (
-            libc::SOL_IP,
-            libc::IP_RECVTOS,
-            libc::IP_PKTOPTIONS,
-            libc::IP_TOS,
-        )
+        (libc::SOL_IP, libc::IP_PKTOPTIONS)
+    };
+    let (receive, kind) = match (what, ipv6) {
+        (Received::Tos, true) => (libc::IPV6_RECVTCLASS, libc::IPV6_TCLASS),
+        (Received::Tos, false) => (libc::IP_RECVTOS, libc::IP_TOS),
+        (Received::Ttl, true) => (libc::IPV6_RECVHOPLIMIT, libc::IPV6_HOPLIMIT),
+        (Received::Ttl, false) => (libc::IP_RECVTTL, libc::IP_TTL),
     };
     // Without it, the kernel does not tell; with it, IPv6 clones packets that come.
     set(socket, level, receive, 1)?;

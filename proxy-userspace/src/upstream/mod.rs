@@ -1,5 +1,6 @@
 //! Connections to origins, from the client's own address.
 
+mod connects;
 mod conntrack;
 mod legs;
 mod names;
@@ -19,6 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
+pub use connects::Connects;
 pub use conntrack::{Conntrack, Inquiry};
 pub use legs::{Leg, Legs};
 pub use names::Names;
@@ -53,6 +55,10 @@ pub enum ConnectError {
     /// A router sends our packets back to us.
     #[error("our packets come back")]
     Looping,
+    /// The origin has answered, and the client itself has refused the answer: it came to it by a
+    /// way that does not pass this host.
+    #[error("the answer went to the client by another way")]
+    WentAround,
     /// Every port tried was taken.
     #[error("no free port of {0} towards the origin")]
     NoSourcePort(ClientAddr),
@@ -80,6 +86,7 @@ impl ConnectError {
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
             Self::Looping => Reason::Looping,
+            Self::WentAround => Reason::AsymmetricReturn,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
         }
     }
@@ -100,6 +107,8 @@ pub struct Upstream {
     pub pending: Arc<Pending>,
     /// Whether clients' connections are tracked.
     pub conntrack: Arc<Conntrack>,
+    /// The same by their ends.
+    pub connects: Arc<Connects>,
 }
 
 impl Upstream {
@@ -171,7 +180,12 @@ impl Upstream {
         origin: OriginAddr,
         way: Way,
     ) -> Result<TcpStream, ConnectError> {
-        connect(self.bound_socket(spoofed, way)?, origin).await
+        let socket = self.bound_socket(spoofed, way)?;
+        let under_way = self.connects.begin(spoofed.0, origin.0);
+        tokio::select! {
+            connected = connect(socket, origin) => connected,
+            () = under_way.went_around() => Err(ConnectError::WentAround),
+        }
     }
 
     async fn connect_from_some_port(
@@ -245,6 +259,14 @@ impl Upstream {
                 socket.set_tclass_v6(tos.into())
             };
             set.map_err(failed("set the type of service"))?;
+        }
+        if let Some(ttl) = way.ttl {
+            let set = if ipv4 {
+                socket.set_ttl_v4(ttl.into())
+            } else {
+                socket.set_unicast_hops_v6(ttl.into())
+            };
+            set.map_err(failed("set the time to live"))?;
         }
         Ok(socket)
     }

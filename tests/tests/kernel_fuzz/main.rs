@@ -23,7 +23,10 @@ use proxy_ebpf::{
     counter::Event,
     framing::Framing,
     key::{self, Flow, IPV4},
-    settings::{FAMILY_IPV4, FAMILY_IPV6, MODE_DRAIN, MODE_ENFORCE, ROLE_LAN, ROLE_WAN, Settings},
+    settings::{
+        FAMILY_IPV4, FAMILY_IPV6, MODE_DRAIN, MODE_ENFORCE, NO_RETURN_PATH, ROLE_LAN, ROLE_WAN,
+        Settings,
+    },
     verdict::{Reason, Route, is_local_scope},
 };
 use proxy_userspace::{
@@ -197,7 +200,7 @@ impl Stage {
             0 => settings.mode = MODE_DRAIN,
             1 => settings.families = random.of(&[FAMILY_IPV4, FAMILY_IPV6]),
             2 => settings.overload = 1,
-            3 => settings.valve = random.of(&[[0, 1], [1, 0]]),
+            3 => settings.valve = random.of(&[[0, NO_RETURN_PATH], [NO_RETURN_PATH, 0]]),
             4 => lan_valve = random.of(&[[0, 1], [1, 0]]),
             5 => settings.heartbeat_stale_ns = 0,
             _ => {}
@@ -209,6 +212,7 @@ impl Stage {
                 framing: Framing::Ethernet,
                 role,
                 slot,
+                lan: 0,
                 bridge: None,
             };
             let valve = if role == ROLE_LAN { lan_valve } else { [0; 2] };

@@ -8,7 +8,7 @@ use proxy_ebpf::{
     fragment::{Datagram, Trace},
     key::{Address, Flow, IPV4},
     packet::{ETHERNET_LEN, Kind, Segment, parse},
-    settings::Settings,
+    settings::{NO_RETURN_PATH, Settings},
     verdict::{Bypass, Facts, Listener, Reason, Route, decide},
 };
 
@@ -246,11 +246,11 @@ impl Facts for Known<'_> {
         Bypass::No
     }
 
-    fn valve(&self, family: u32) -> Option<Reason> {
-        let place = usize::from(family != IPV4);
+    fn valve(&self, flow: &Flow) -> Option<Reason> {
+        let place = usize::from(flow.family != IPV4);
         if self.circumstances.lan_valve[place] != 0 {
             Some(Reason::NotDelivered)
-        } else if self.circumstances.settings.valve[place] != 0 {
+        } else if self.circumstances.settings.valve[place] == NO_RETURN_PATH {
             Some(Reason::NoReturnPath)
         } else {
             None

@@ -2,7 +2,7 @@ use crate::config::Config;
 
 /// `section.key = value` and the beginning of what is said about it, from the column on.
 #[rustfmt::skip]
-const WRONG: [(&str, &str); 91] = [
+const WRONG: [(&str, &str); 92] = [
     ("intercept.lan = \"eth1\"", "17: expected a list of interface names"),
     ("intercept.lan = [\"eth1\", 2]", "26: expected an interface name, found an integer"),
     ("intercept.lan = [\"\"]", "18: \"\" is no interface name: it is empty"),
@@ -41,6 +41,7 @@ const WRONG: [(&str, &str); 91] = [
     ("spoof.ports = [10000, 20000]", "15: expected a range of ports"),
     ("spoof.source = \"router\"", "16: expected \"client\", \"client-port\" or \"proxy\", found \"router\""),
     ("spoof.dscp = \"keep\"", "14: expected \"copy\" or \"clear\", found \"keep\""),
+    ("spoof.ttl = 64", "13: expected \"copy\" or \"own\", found an integer"),
     ("http.via = \"yes\"", "12: expected true or false, found a string"),
     ("http.forwarded = \"on\"", "18: expected \"off\", \"x-forwarded-for\" or \"forwarded\", found"),
     ("http.not_http = false", "17: expected \"tunnel\" or \"reject\", found a boolean"),

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
 use crate::config::settings::{
-    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, SpoofSource, Unknown,
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, SpoofSource, Ttl, Unknown,
 };
 
 /// A setting that is one of a few words.
@@ -57,6 +57,10 @@ impl Word for SpoofSource {
 
 impl Word for Dscp {
     const WORDS: &'static [(&'static str, Self)] = &[("copy", Self::Copy), ("clear", Self::Clear)];
+}
+
+impl Word for Ttl {
+    const WORDS: &'static [(&'static str, Self)] = &[("copy", Self::Copy), ("own", Self::Own)];
 }
 
 impl Word for Damaged {

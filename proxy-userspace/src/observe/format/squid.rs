@@ -75,6 +75,7 @@ impl Kind {
             | Reason::NoSourcePort
             | Reason::LocalLimit
             | Reason::NoReturnPath
+            | Reason::AsymmetricReturn
             | Reason::IdleTimeout
                 if nameless =>
             {
