@@ -38,7 +38,7 @@ use crate::{
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
     learn::{Event, Learner},
-    netconf::{Handle, delivery::Plan, journal::Journal, watch::Changes},
+    netconf::{Handle, delivery::Plan, firewall::Ruleset, journal::Journal, watch::Changes},
     policy::Policy,
     session::Shared,
 };
@@ -65,6 +65,8 @@ pub(super) struct Keeper {
     pub(super) crossing: Crossing,
     /// What `weir status` warns of.
     pub(super) warnings: BTreeSet<Warning>,
+    /// nftables' rules, with the generation that they are of.
+    pub(super) firewall: Option<(u32, Ruleset)>,
     pub(super) plan: Plan,
     /// 4 and 6, as far as they are wanted and on.
     pub(super) families: Vec<u8>,

@@ -181,6 +181,7 @@ async fn start_claimed(
         interfaces,
         crossing: Crossing::default(),
         warnings: BTreeSet::new(),
+        firewall: None,
         plan,
         families,
         workers,

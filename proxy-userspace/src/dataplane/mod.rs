@@ -6,6 +6,7 @@ pub mod bypass;
 pub mod counters;
 mod log;
 mod looping;
+pub mod neighbours;
 mod object;
 pub mod output;
 mod own;

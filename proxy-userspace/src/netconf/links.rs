@@ -128,6 +128,22 @@ fn mac(message: &LinkMessage) -> [u8; 6] {
     address.unwrap_or_default()
 }
 
+/// Name and index of the interface by which this host's IP layer sees what goes through the one
+/// called `name`: itself, or the bridge that it is a port of. 0 if it is not there.
+#[must_use]
+pub fn upper<'a>(links: &'a [Link], name: &'a str) -> (&'a str, u32) {
+    let Some(link) = links.iter().find(|link| link.name == name) else {
+        return (name, 0);
+    };
+    match link.bridge {
+        Some(Bridge::Port(index)) => links
+            .iter()
+            .find(|bridge| bridge.index == index)
+            .map_or((name, 0), |bridge| (bridge.name.as_str(), index)),
+        _ => (link.name.as_str(), link.index),
+    }
+}
+
 /// All interfaces of the namespace.
 ///
 /// # Errors

@@ -80,7 +80,8 @@ impl Defragmentation {
             ..ProgLoad::default()
         };
         load.prog_name[..11].copy_from_slice(b"weir_defrag");
-        let program = owned(call(BPF_PROG_LOAD, &load)?);
+        // SAFETY: the attributes of this command; instructions and licence are constants.
+        let program = owned(unsafe { call(BPF_PROG_LOAD, &load) }?);
         let family = if ipv6 { libc::AF_INET6 } else { libc::AF_INET };
         let create = LinkCreate {
             prog_fd: program.as_raw_fd().cast_unsigned(),
@@ -92,7 +93,8 @@ impl Defragmentation {
             priority: PRIORITY,
             netfilter_flags: BPF_F_NETFILTER_IP_DEFRAG,
         };
-        let link = owned(call(BPF_LINK_CREATE, &create)?);
+        // SAFETY: the attributes of this command, without pointers.
+        let link = owned(unsafe { call(BPF_LINK_CREATE, &create) }?);
         Ok(Self { _link: link })
     }
 }

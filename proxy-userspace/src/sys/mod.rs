@@ -4,6 +4,8 @@
 
 pub mod bpf;
 pub mod defragment;
+pub mod ethtool;
 pub mod mapping;
+pub mod probe;
 pub mod socket;
 pub mod tun;
