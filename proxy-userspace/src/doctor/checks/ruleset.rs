@@ -189,8 +189,7 @@ impl<'a> Ways<'a> {
 
     /// What happens to them, the same by the same rule told once, with all that it happens to.
     pub(super) fn effects(&self, ways: &[Way<'_>]) -> Vec<(Effect<'a>, Vec<String>)> {
-        let mut found: BTreeMap<(usize, Option<usize>, What), (Effect<'a>, Vec<String>)> =
-            BTreeMap::new();
+        let mut found: BTreeMap<_, (Effect<'a>, Vec<String>)> = BTreeMap::new();
         for way in ways {
             for effect in walk(self.ruleset, way.hook, &way.packet, way.bit) {
                 let key = (

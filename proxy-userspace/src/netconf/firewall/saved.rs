@@ -207,10 +207,7 @@ impl<'a> Reader<'a> {
 
     fn target(&mut self, goto: bool) {
         let target = self.value();
-        let mut options = Vec::new();
-        while let Some(word) = self.words.next() {
-            options.push(word.as_str());
-        }
+        let options: Vec<_> = self.words.by_ref().map(String::as_str).collect();
         let option = |name: &str| {
             let at = options.iter().position(|it| *it == name)?;
             options.get(at + 1).copied()
