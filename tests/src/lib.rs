@@ -7,6 +7,7 @@
 //! in `WEIR_BIN`, or `target/release/weir` of this workspace.
 
 mod bridge;
+mod bridge_world;
 mod capture;
 mod client;
 mod connection;
@@ -32,6 +33,7 @@ mod wait;
 mod world;
 
 pub use bridge::BridgeBox;
+pub use bridge_world::BridgeWorld;
 pub use capture::Capture;
 pub use client::{ANSWER, Dial, connect, dial, get};
 pub use connection::{Connection, End};

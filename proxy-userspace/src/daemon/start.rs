@@ -166,7 +166,7 @@ async fn start_claimed(
         lists,
         handle,
         interfaces,
-        crossing: Crossing::default(),
+        crossing: Crossing::new(&families),
         warnings: BTreeSet::new(),
         plan,
         families,

@@ -95,6 +95,7 @@ impl Keeper {
         Ok(broken
             .map(Warning::Broken)
             .chain(different.map(Warning::Different))
+            .chain(self.warnings_of_bridge(&links))
             .collect())
     }
 }
