@@ -38,6 +38,12 @@ pub const PROGRAM_RECORD: &str = "weir_record";
 /// TIME_WAIT go as well.
 pub const PROGRAM_SWEEP: &str = "weir_sweep";
 
+/// `sock_ops` program: marks connections of this host itself that are to be intercepted.
+pub const PROGRAM_OUTPUT: &str = "weir_output";
+
+/// cgroup `connect4` and `connect6` programs: take the mark of an earlier connection off.
+pub const PROGRAMS_CONNECT: [&str; 2] = ["weir_connect4", "weir_connect6"];
+
 /// TC program that is attached nowhere: run on a [`Query`](crate::bypass::Query) in place of a
 /// packet, it returns the number of the record that decides, or 0.
 pub const PROGRAM_MATCH: &str = "weir_match";
@@ -82,12 +88,30 @@ pub mod map {
     /// LRU HASH of [`Datagram`](crate::fragment::Datagram) → [`Trace`](crate::fragment::Trace):
     /// what was done with the fragments of TCP that came last.
     pub const FRAGMENTS: &str = "FRAGMENTS";
+    /// LRU HASH of [`Packet`](crate::looping::Packet) → [`Sighting`](crate::looping::Sighting).
+    pub const SIGHTED: &str = "SIGHTED";
+    /// LRU HASH of [`Origin`](crate::looping::Origin) → [`Looping`](crate::looping::Looping).
+    pub const LOOPING: &str = "LOOPING";
+    /// ARRAY of one `u64`: when a packet came round last, as in [`LOOPING`]; 0 if none ever did.
+    pub const LOOPED: &str = "LOOPED";
+    /// ARRAY of one [`Output`](crate::output::Output).
+    pub const OUTPUT: &str = "OUTPUT";
+    /// ARRAY of `u64`, indexed by [`Reason`](crate::verdict::Reason): connections of this host.
+    pub const OUTPUT_FLOWS: &str = "OUTPUT_FLOWS";
+    /// Ring buffer of [`Flow`](crate::key::Flow), client to origin: connects of ours whose answer
+    /// went around us. Not waked up for: the daemon looks from time to time.
+    pub const WENT_AROUND: &str = "WENT_AROUND";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.
 pub const MAX_WORKERS: u32 = 64;
 /// Most interfaces with a role.
 pub const MAX_INTERFACES: u32 = 256;
+/// Most packets remembered that may come round, and most origins whose packets did; the oldest
+/// goes first.
+pub const MAX_SIGHTED: u32 = 1 << 12;
+/// As above.
+pub const MAX_LOOPING: u32 = 1 << 10;
 /// Most local routes.
 pub const MAX_OWN_ADDRESSES: u32 = 1 << 16;
 /// Flags of the arrays in [`map::BYPASS`]: `BPF_F_MMAPABLE | BPF_F_INNER_MAP`, so that the
@@ -105,3 +129,6 @@ pub const MAX_FRAGMENTS: u32 = 1 << 14;
 pub const MAX_PORTS: usize = 8;
 /// Most ports that are watched, or were when a connection may have begun.
 pub const MAX_FOLLOWED_PORTS: usize = 16;
+/// Octets of [`map::WENT_AROUND`], a power of two and of whole pages: 1365 flows. What has no
+/// room is lost; each connect that goes on comes again with its next retransmission.
+pub const WENT_AROUND_LEN: u32 = 1 << 16;

@@ -34,11 +34,16 @@ pub enum Event {
     FragmentOvertaken = 11,
     /// First fragments that end before what a verdict needs: untouched.
     TinyFragment = 12,
+    /// Packets of ours, and direct ones, that came back to us over and over, dropped.
+    LoopBroken = 13,
+    /// Resets by which a client shows that the answer to a connect of ours came to it by a way
+    /// that does not pass us; untouched.
+    AsymmetricReturn = 14,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 13;
+    pub const COUNT: u32 = 15;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -55,6 +60,8 @@ impl Event {
         Self::FragmentSteered,
         Self::FragmentOvertaken,
         Self::TinyFragment,
+        Self::LoopBroken,
+        Self::AsymmetricReturn,
     ];
 
     /// The word in `weir status --json`.
@@ -74,6 +81,8 @@ impl Event {
             Self::FragmentSteered => "fragment-steered",
             Self::FragmentOvertaken => "fragment-overtaken",
             Self::TinyFragment => "tiny-fragment",
+            Self::LoopBroken => "loop-broken",
+            Self::AsymmetricReturn => "asymmetric-return",
         }
     }
 }

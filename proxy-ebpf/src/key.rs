@@ -1,6 +1,6 @@
 //! Addresses, flows and trie keys, all in network byte order.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::abi::MAX_WORKERS;
 
@@ -41,6 +41,35 @@ impl Flow {
             sport: self.dport,
             dport: self.sport,
         }
+    }
+
+    /// The flow whose memory this is, as a program has written it.
+    #[must_use]
+    pub fn from_memory(octets: &[u8; size_of::<Self>()]) -> Self {
+        let word = |at: usize| {
+            u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+        };
+        let address = |at: usize| [word(at), word(at + 4), word(at + 8), word(at + 12)];
+        let port = |at: usize| u16::from_ne_bytes([octets[at], octets[at + 1]]);
+        Self {
+            family: word(0),
+            saddr: address(4),
+            daddr: address(20),
+            sport: port(36),
+            dport: port(38),
+        }
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn source(&self) -> SocketAddr {
+        SocketAddr::new(ip(self.family, &self.saddr), u16::from_be(self.sport))
+    }
+
+    /// Where it goes to.
+    #[must_use]
+    pub fn destination(&self) -> SocketAddr {
+        SocketAddr::new(ip(self.family, &self.daddr), u16::from_be(self.dport))
     }
 
     /// Index into [`map::LISTENERS`](crate::abi::map::LISTENERS) for this flow, which must be in
@@ -129,6 +158,19 @@ pub fn address(address: IpAddr) -> (u32, Address) {
     }
 }
 
+/// The address that these words are, the reverse of [`address`].
+#[must_use]
+pub fn ip(family: u32, words: &Address) -> IpAddr {
+    if family == IPV4 {
+        return words[0].to_ne_bytes().into();
+    }
+    let mut octets = [0; 16];
+    for (octets, word) in octets.chunks_exact_mut(4).zip(words) {
+        octets.copy_from_slice(&word.to_ne_bytes());
+    }
+    octets.into()
+}
+
 const _: () = {
     assert!(size_of::<Flow>() == 40);
     assert!(size_of::<AddressBits>() == 20);
@@ -194,6 +236,37 @@ mod tests {
     #[test]
     fn no_workers_is_slot_zero_not_a_division_by_zero() {
         assert_eq!(flow(2, 1).slot(0), 0);
+    }
+
+    #[test]
+    fn what_a_program_has_written_is_read() {
+        let mut v6 = flow(2, 1);
+        (v6.family, v6.saddr) = address("2001:db8::1:2".parse().unwrap());
+        v6.daddr = address("2001:db8:9::7".parse().unwrap()).1;
+        for (flow, from, to) in [
+            (flow(2, 40_000), "10.0.0.2:40000", "203.0.113.7:80"),
+            (v6, "[2001:db8::1:2]:1", "[2001:db8:9::7]:80"),
+        ] {
+            let ports = flow
+                .sport
+                .to_ne_bytes()
+                .into_iter()
+                .chain(flow.dport.to_ne_bytes());
+            let octets = [flow.family]
+                .into_iter()
+                .chain(flow.saddr)
+                .chain(flow.daddr)
+                .flat_map(u32::to_ne_bytes)
+                .chain(ports);
+            let mut memory = [0; size_of::<Flow>()];
+            for (place, octet) in memory.iter_mut().zip(octets) {
+                *place = octet;
+            }
+            let read = Flow::from_memory(&memory);
+            assert_eq!(read, flow);
+            assert_eq!(read.source(), from.parse().unwrap());
+            assert_eq!(read.destination(), to.parse().unwrap());
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! * [`framing`] — what is in front of a packet, by the type of its link
 //! * [`fragment`] — what is remembered of datagrams in fragments
 //! * [`packet`] — the bounds-checked walk from a frame to a TCP flow
+//! * [`looping`] — packets that come back to us
+//! * [`output`] — connections of this host itself
 //! * [`verdict`] — what happens to a SYN, and every reason for it
 //! * [`counter`] — what the programs count
 //!
@@ -24,6 +26,8 @@ pub mod counter;
 pub mod fragment;
 pub mod framing;
 pub mod key;
+pub mod looping;
+pub mod output;
 pub mod packet;
 pub mod settings;
 pub mod verdict;

@@ -87,11 +87,26 @@ impl Segment {
         self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_SYN
     }
 
+    /// Answers a SYN: SYN and ACK.
+    #[inline(always)]
+    #[must_use]
+    pub const fn accepts(&self) -> bool {
+        self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_SYN | TCP_ACK
+    }
+
     /// May complete a handshake: ACK, neither SYN nor RST nor FIN.
     #[inline(always)]
     #[must_use]
     pub const fn acknowledges(&self) -> bool {
         self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_ACK
+    }
+
+    /// Refuses a segment that acknowledged something to nobody: RST without ACK (RFC 9293
+    /// §3.10.7.1).
+    #[inline(always)]
+    #[must_use]
+    pub const fn refuses_an_ack(&self) -> bool {
+        self.flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN) == TCP_RST
     }
 
     /// Whether it is a fragment; meaningful after [`Kind::Tcp`] (the first) and

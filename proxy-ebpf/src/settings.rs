@@ -18,6 +18,13 @@ pub const ROLE_LAN: u32 = 1;
 pub const ROLE_WAN: u32 = 2;
 /// The bridge that our LANs and WANs are ports of: what comes up through it comes from a LAN.
 pub const ROLE_BRIDGE: u32 = 4;
+/// This host's own connections come by here: the loopback device, with `intercept.output`.
+pub const ROLE_OUTPUT: u32 = 1 << 8;
+
+/// [`Settings::valve`]: origins do not answer our connections.
+pub const NO_RETURN_PATH: u32 = 1;
+/// [`Settings::valve`]: our connections come back to us.
+pub const LOOPING: u32 = 2;
 
 /// The one entry of [`map::SETTINGS`](crate::abi::map::SETTINGS). Written by the daemon alone.
 #[repr(C)]
@@ -39,7 +46,7 @@ pub struct Settings {
     pub socket_mark: u32,
     /// 0.
     pub reserved: u32,
-    /// IPv4, IPv6: not 0 while origins do not answer our connections (`no-return-path`).
+    /// IPv4, IPv6: 0, [`NO_RETURN_PATH`] or [`LOOPING`].
     pub valve: [u32; 2],
     /// How old a worker's heartbeat may be, in nanoseconds.
     pub heartbeat_stale_ns: u64,
@@ -101,7 +108,7 @@ fn is_among<const N: usize>(port: u16, ports: &[u16; N]) -> bool {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// [`ROLE_LAN`], [`ROLE_WAN`] or [`ROLE_BRIDGE`].
+    /// [`ROLE_LAN`], [`ROLE_WAN`], [`ROLE_BRIDGE`] or [`ROLE_OUTPUT`].
     pub role: u32,
     /// Its place among the interfaces, 0 to
     /// [`MAX_INTERFACES`](crate::abi::MAX_INTERFACES) − 1: see [`counter::delivery`].
@@ -116,11 +123,13 @@ pub struct Interface {
     pub mac: [u8; 6],
     /// 0.
     pub reserved: [u8; 2],
+    /// The number by which bypass entries know it; 0: none is about it alone.
+    pub lan: u32,
 }
 
 const _: () = {
     assert!(size_of::<Settings>() == 8 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
-    assert!(size_of::<Interface>() == 28);
+    assert!(size_of::<Interface>() == 32);
 };
 
 #[cfg(feature = "user")]

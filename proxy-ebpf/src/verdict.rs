@@ -46,11 +46,16 @@ pub enum Reason {
     StaleHeartbeat = 15,
     /// On a bridge: the same client and origin are in use in another VLAN.
     VlanConflict = 16,
+    /// A connection of this host itself, whose socket has a mark or a device of its own.
+    OwnWay = 17,
+    /// Our own connections to this origin, or all of a LAN's, come back to us: a router sends them
+    /// here again.
+    Looping = 18,
 }
 
 impl Reason {
     /// Number of reasons.
-    pub const COUNT: u32 = 17;
+    pub const COUNT: u32 = 19;
 
     /// Every reason, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -71,6 +76,8 @@ impl Reason {
         Self::NoListener,
         Self::StaleHeartbeat,
         Self::VlanConflict,
+        Self::OwnWay,
+        Self::Looping,
     ];
 
     /// The word.
@@ -94,6 +101,8 @@ impl Reason {
             Self::NoListener => "no-listener",
             Self::StaleHeartbeat => "stale-heartbeat",
             Self::VlanConflict => "vlan-conflict",
+            Self::OwnWay => "own-way",
+            Self::Looping => "looping",
         }
     }
 }
@@ -149,8 +158,8 @@ pub trait Facts {
     fn route(&self, flow: &Flow) -> Route;
     /// What the bypass lists say of the flow; counts the entry's hit.
     fn bypass(&self, flow: &Flow) -> Bypass;
-    /// Why the valve for this LAN and family is open, if it is.
-    fn valve(&self, family: u32) -> Option<Reason>;
+    /// Why the valve for this LAN, family or origin is open, if it is.
+    fn valve(&self, flow: &Flow) -> Option<Reason>;
     /// Whether this SYN is the one in [`Settings::probe`] that is let through an open valve.
     fn is_probe(&self, one_in: u32) -> bool;
     /// The listener for the flow.
@@ -190,7 +199,7 @@ pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
         Bypass::Destination => return Reason::BypassDestination,
         Bypass::Source => return Reason::BypassSource,
     }
-    if let Some(reason) = facts.valve(flow.family)
+    if let Some(reason) = facts.valve(flow)
         && !facts.is_probe(settings.probe)
     {
         return reason;
@@ -271,7 +280,7 @@ mod tests {
         fn bypass(&self, _: &Flow) -> Bypass {
             self.bypass
         }
-        fn valve(&self, _: u32) -> Option<Reason> {
+        fn valve(&self, _: &Flow) -> Option<Reason> {
             self.valve
         }
         fn is_probe(&self, _: u32) -> bool {
@@ -358,7 +367,7 @@ mod tests {
             ..settings()
         };
         assert_eq!(decide(&draining, &f, &OPEN), Reason::Draining);
-        for reason in [Reason::NoReturnPath, Reason::NotDelivered] {
+        for reason in [Reason::NoReturnPath, Reason::NotDelivered, Reason::Looping] {
             let open = World {
                 valve: Some(reason),
                 ..OPEN

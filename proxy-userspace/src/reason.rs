@@ -83,11 +83,20 @@ pub enum Reason {
     NoReturnPath,
     /// A bypass entry that was added with the word to hold for live connections ended this one.
     BypassedNow,
+    /// Conntrack began to track, and took both sides of a connection with the client's own port
+    /// (`spoof.source = "client-port"`) for one.
+    TrackedNow,
+    /// Our connection to the origin came back to us; the client was reset so that it comes again,
+    /// directly.
+    Looping,
+    /// The origin's answer to the connect came to the client by a way that does not pass us; the
+    /// client was reset.
+    AsymmetricReturn,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -123,6 +132,9 @@ impl Reason {
         Self::Draining,
         Self::NoReturnPath,
         Self::BypassedNow,
+        Self::TrackedNow,
+        Self::Looping,
+        Self::AsymmetricReturn,
     ];
 
     /// The word.
@@ -164,6 +176,9 @@ impl Reason {
             Self::Draining => "draining",
             Self::NoReturnPath => "no-return-path",
             Self::BypassedNow => "bypassed-now",
+            Self::TrackedNow => "tracked-now",
+            Self::Looping => "looping",
+            Self::AsymmetricReturn => "asymmetric-return",
         }
     }
 }

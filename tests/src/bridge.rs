@@ -9,10 +9,10 @@ use std::time::Duration;
 use proxy_userspace::lab::{Family, LAN, Namespace, Network};
 
 use crate::{
+    addressed::{Addressed, At},
     client::{Dial, dial},
     launch::Options,
     tagger::Tagger,
-    tun::{Addressed, At},
     wait::until,
 };
 

@@ -6,6 +6,7 @@
 //! panic that names it, never a test that passes without having run. The daemon is the executable
 //! in `WEIR_BIN`, or `target/release/weir` of this workspace.
 
+mod addressed;
 mod bridge;
 mod bridge_world;
 mod capture;
@@ -16,22 +17,29 @@ mod echo;
 mod expect;
 mod fragments;
 mod host_state;
+mod icmp;
+mod known;
 mod launch;
 mod load;
+mod manual;
 mod memory;
 mod peers;
 mod ping;
 mod raw;
 mod response;
 mod said;
+mod segment;
 mod server;
 mod slowloris;
+mod sockets;
 mod tagger;
 mod traces;
 mod tun;
 mod wait;
+mod wire;
 mod world;
 
+pub use addressed::{Addressed, At, redial, veth};
 pub use bridge::BridgeBox;
 pub use bridge_world::BridgeWorld;
 pub use capture::Capture;
@@ -42,8 +50,11 @@ pub use echo::Echo;
 pub use expect::shown;
 pub use fragments::{Cut, Order};
 pub use host_state::HostState;
+pub use icmp::{Quoted, Segments, icmp_error};
+pub use known::known_interfaces;
 pub use launch::{Failed, Options, everybodys_weir, run_weir, weir_binary};
 pub use load::{Attempt, Load, Plan, repeat};
+pub use manual::Recipe;
 pub use memory::MemoryWatch;
 pub use peers::{Peers, Program, Site, Sites, spoofed};
 pub use ping::{ping, udp};
@@ -54,11 +65,14 @@ pub use proxy_userspace::lab::{
 pub use raw::{GET, OK, RawOrigin, Stage};
 pub use response::Response;
 pub use said::Said;
+pub use segment::{ACK, CWR, ECE, FIN, RST, SYN, Segment, URG};
 pub use server::Server;
 pub use slowloris::Slowloris;
+pub use sockets::until_over;
 pub use traces::{all_direct, lived_in, use_it};
-pub use tun::{Alter, At, TunLink};
+pub use tun::{Alter, TunLink};
 pub use wait::{until, until_some};
+pub use wire::{Wire, inject};
 pub use world::World;
 
 /// A network, or a panic that says what is missing.

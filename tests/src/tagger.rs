@@ -14,7 +14,7 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use proxy_userspace::sys::tun;
 
-use crate::tun::At;
+use crate::addressed::At;
 
 /// How often the thread looks whether it is to end, milliseconds.
 const LOOK: u16 = 50;

@@ -9,25 +9,18 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use proxy_userspace::{
-    lab::{LAN, Namespace, Network, WAN},
+    lab::{LAN, Network, WAN},
     sys::tun,
 };
 
-use crate::wait::until;
+use crate::addressed::{Addressed, At, veth};
 
-/// How long the kernel may take to take an address into use, on a machine that is busy.
-const SOON: Duration = Duration::from_secs(20);
 /// How often the thread looks whether it is to end, milliseconds.
 const LOOK: u16 = 50;
-
-/// An interface of a namespace.
-#[derive(Clone, Copy, Debug)]
-pub struct At<'a>(pub &'a Namespace, pub &'static str);
 
 /// What a link makes of a packet that came in by the device of that number: what it carries to
 /// the other one instead.
@@ -63,7 +56,7 @@ impl TunLink {
     /// When any of it does not come about.
     #[must_use]
     pub fn instead(pair: [At<'_>; 2], link_type: Option<u16>) -> Self {
-        Self::make(pair, link_type, Box::new(|_, packet| vec![packet.to_vec()]))
+        Self::make(pair, link_type, unaltered())
     }
 
     /// The same, of a link that does not carry packets as they are.
@@ -80,6 +73,15 @@ impl TunLink {
         let addressed = pair.map(Addressed::of);
         let At(namespace, name) = pair[0];
         namespace.ip(&["link", "delete", name]).unwrap();
+        Self::new(pair, link_type, addressed, alter)
+    }
+
+    fn new(
+        pair: [At<'_>; 2],
+        link_type: Option<u16>,
+        addressed: [Addressed; 2],
+        alter: Alter,
+    ) -> Self {
         let devices = pair.map(|At(namespace, name)| {
             let opened = namespace.run(|| tun::open(name)).unwrap();
             opened.unwrap_or_else(|error| panic!("a tun device {name}: {error}"))
@@ -124,14 +126,25 @@ impl TunLink {
         for At(namespace, name) in pair {
             namespace.ip(&["link", "delete", name]).unwrap();
         }
-        let [At(first, name), At(second, other)] = pair;
-        let (first, second) = (first.name(), second.name());
-        let both =
-            format!("link add {name} netns {first} type veth peer name {other} netns {second}");
-        pair[0].0.ip(&both.split(' ').collect::<Vec<_>>()).unwrap();
+        veth(pair);
         for (at, addressed) in pair.into_iter().zip(&addressed) {
             addressed.apply(at);
         }
+    }
+
+    /// Deletes its devices and makes them again, with the same names, addresses and routes.
+    ///
+    /// # Panics
+    ///
+    /// When any of it does not come about.
+    #[must_use]
+    pub fn redial(mut self, pair: [At<'_>; 2]) -> Self {
+        self.end();
+        let addressed = self.addressed.clone();
+        for At(namespace, name) in pair {
+            namespace.ip(&["link", "delete", name]).unwrap();
+        }
+        Self::new(pair, None, addressed, unaltered())
     }
 
     fn end(&mut self) {
@@ -148,62 +161,9 @@ impl Drop for TunLink {
     }
 }
 
-/// An interface's addresses and the routes through it.
-#[derive(Clone, Debug)]
-pub(crate) struct Addressed(Vec<Vec<String>>);
-
-impl Addressed {
-    pub(crate) fn of(At(namespace, name): At<'_>) -> Self {
-        let mut commands = Vec::new();
-        for family in ["-4", "-6"] {
-            let show = [
-                family, "-o", "address", "show", "dev", name, "scope", "global",
-            ];
-            for line in namespace.ip(&show).unwrap().lines() {
-                let words: Vec<_> = line.split_whitespace().collect();
-                let further = words.contains(&"deprecated");
-                let lifetime = if further { " preferred_lft 0" } else { "" };
-                commands.push(format!(
-                    "{family} address add {} dev {name}{lifetime}",
-                    words[3]
-                ));
-            }
-        }
-        for family in ["-4", "-6"] {
-            let routes = namespace
-                .ip(&[family, "route", "show", "dev", name])
-                .unwrap();
-            for route in routes.lines().filter(|line| !line.contains("proto kernel")) {
-                commands.push(format!(
-                    "{family} route replace {} dev {name}",
-                    route.trim()
-                ));
-            }
-        }
-        let words = |command: &String| command.split_whitespace().map(str::to_owned).collect();
-        Self(commands.iter().map(words).collect())
-    }
-
-    /// Brings the interface up with them; what it has kept of them stays.
-    pub(crate) fn apply(&self, At(namespace, name): At<'_>) {
-        namespace.ip(&["link", "set", name, "up"]).unwrap();
-        for command in &self.0 {
-            let words: Vec<_> = command.iter().map(String::as_str).collect();
-            if let Err(error) = namespace.ip(&words) {
-                let error = error.to_string();
-                let there = error.contains("exists") || error.contains("already assigned");
-                assert!(there, "{error}");
-            }
-        }
-        // An IPv6 address is in use once a work queue has got to it.
-        until(SOON, "addresses in use", || {
-            let lines = |words: &[&str]| namespace.ip(words).unwrap().lines().count();
-            let routes = ["-6", "route", "show", "table", "local", "dev", name];
-            let addresses = ["-6", "-o", "address", "show", "dev", name];
-            lines(&[&addresses[..], &["tentative"]].concat()) == 0
-                && lines(&[&routes[..], &["type", "local"]].concat()) == lines(&addresses)
-        });
-    }
+/// Carries packets as they are.
+fn unaltered() -> Alter {
+    Box::new(|_, packet| vec![packet.to_vec()])
 }
 
 /// Carries packets both ways. Those that a device has no room for, or is down for, are lost.

@@ -4,8 +4,8 @@
 use std::{net::IpAddr, net::SocketAddr, time::Duration};
 
 use weir_tests::{
-    ASIDE, Connection, Dial, Echo, Family, Hop, Layout, Network, Options, Plan, Side, World, dial,
-    repeat, until,
+    ASIDE, Connection, Dial, Echo, Family, Hop, Layout, Load, Network, Options, Plan, Side,
+    TunLink, World, connect, dial, repeat, until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -169,6 +169,60 @@ fn redirections_beside_us() {
         let echo = world.get_from(from, SocketAddr::new(family.origin(1), 8081));
         assert_eq!(echo.peer().ip(), family.router_wan());
         assert_eq!(world.weir.flows("intercepted"), before);
+    }
+}
+
+/// From outside to a server behind the router, which speaks from port 80 as origins do.
+#[test]
+fn port_forwarding_to_a_server_behind_us() {
+    let world = world(|net| {
+        masquerade(net);
+        let rules = r#"
+            table inet redirects {
+                chain prerouting {
+                    type nat hook prerouting priority dstnat;
+                    iifname "wan0" tcp dport { 80, 8081 } dnat ip to 10.77.1.2:80
+                    iifname "wan0" tcp dport { 80, 8081 } dnat ip6 to [fd77:1::2]:80
+                }
+            }
+        "#;
+        net.router.nft(rules).unwrap();
+    });
+    let addresses = Family::BOTH.map(|family| SocketAddr::new(family.client(), 80));
+    let _inside = weir_tests::Origin::start_on(&world.net.client, &addresses).unwrap();
+    works(&world, Family::router_wan);
+    let load = Load::start(
+        &world.net.client,
+        &Family::BOTH.map(|family| Plan::new(family, 46000..46200)),
+    );
+    for family in Family::BOTH {
+        for port in [80, 8081] {
+            let from = (family.origin(0), 0);
+            let to = (family.router_wan(), port);
+            let mut connection = connect(&world.net.origin, from, to);
+            let echo = connection.echo("/").unwrap();
+            assert!(echo.direct(), "{echo:?}");
+            connection.upload(MIB).unwrap();
+            connection.download(MIB).unwrap();
+        }
+    }
+    for attempt in load.stop() {
+        assert!(attempt.outcome.is_ok(), "{attempt:?}");
+    }
+    assert_eq!(world.weir.flows("no-return-path"), 0);
+}
+
+#[test]
+fn over_a_link_without_a_header() {
+    let mut link = None;
+    let world = world(|net| {
+        link = Some(TunLink::wan(net));
+        masquerade(net);
+    });
+    works(&world, Family::router_wan);
+    let plan = |family| Plan::new(family, 46000..46100);
+    for attempt in repeat(&world.net.client, &Family::BOTH.map(plan)) {
+        assert!(attempt.outcome.is_ok(), "{attempt:?}");
     }
 }
 

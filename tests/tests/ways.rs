@@ -58,6 +58,44 @@ fn answers_may_come_by_another_wan() {
     assert_eq!(world.weir.flows("no-return-path"), 0);
 }
 
+/// To an address that the origin reaches by the second way only.
+#[test]
+fn answers_to_a_translated_address_may_come_by_another_wan() {
+    let address = |family| match family {
+        Family::V4 => "100.64.0.200",
+        Family::V6 => "fd77:8::200",
+    };
+    let world = world("", |net| {
+        for (family, ip) in [(Family::V4, "ip"), (Family::V6, "ip6")] {
+            let address = address(family);
+            let rules = format!(
+                "table {ip} nat {{
+                     chain postrouting {{
+                         type nat hook postrouting priority srcnat;
+                         oifname \"wan0\" snat to {address}
+                     }}
+                 }}"
+            );
+            net.router.nft(&rules).unwrap();
+            let asd = second_way(family)[0];
+            let route = ["route", "add", address, "via", asd, "dev", "eth1"];
+            net.origin.ip(&route).unwrap();
+        }
+    });
+    for family in Family::BOTH {
+        let before = ways(&world.net);
+        let mut connection = world.connect(family);
+        let echo = connection.upload(1 << 20).unwrap();
+        assert_eq!(echo.peer().ip().to_string(), address(family));
+        connection.download(1 << 20).unwrap();
+        let [out_wan, out_aside, in_wan, in_aside] = since(&world.net, before);
+        assert!(out_wan > 16 && in_aside > 16, "{family:?}");
+        assert_eq!((out_aside, in_wan), (0, 0), "{family:?}");
+    }
+    assert_eq!(world.weir.flows("intercepted"), 2);
+    assert_eq!(world.weir.flows("no-return-path"), 0);
+}
+
 #[test]
 fn answers_by_what_is_no_wan_open_the_valve() {
     let layout = Layout {

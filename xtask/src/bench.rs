@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// The benchmarks, and the packages that they are in.
-const BENCHES: [(&str, &str); 3] = [
+const BENCHES: [(&str, &str); 4] = [
+    ("links", "weir-tests"),
     ("rules", "proxy-userspace"),
     ("slowloris", "weir-tests"),
     (BYPASS, "weir-tests"),

@@ -211,7 +211,7 @@ pub struct Record {
     pub source_length: u32,
     /// Destination port, host order; 0 is every port.
     pub port: u16,
-    /// [Slot](crate::settings::Interface::slot) of the LAN plus 1; 0 is every LAN.
+    /// [Number](crate::settings::Interface::lan) of the LAN; 0 is every LAN.
     pub lan: u32,
     /// Number of its list, 0 to 63.
     pub list: u8,

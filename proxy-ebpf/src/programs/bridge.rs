@@ -64,7 +64,7 @@ pub(super) fn weir_bridge(ctx: TcContext) -> i32 {
     if let Some(port) = PORT.get_ptr_mut(0) {
         let port = unsafe { &mut *port };
         if arrived(&ctx, port) {
-            steer(&ctx, ETHERNET_LEN, Some(port));
+            return steer(&ctx, ETHERNET_LEN, Some(port));
         }
     }
     TCX_NEXT

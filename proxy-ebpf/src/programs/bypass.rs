@@ -39,15 +39,22 @@ static TRIAL: PerCpuArray<Walk> = PerCpuArray::with_max_entries(1, 0);
 /// What the lists say of a flow that came in on `ifindex`; counts the hit.
 #[inline(never)]
 pub(super) fn decide(flow: &Flow, ifindex: u32) -> Bypass {
-    let Some(table) = BYPASS.get(0) else {
+    let Some(walk) = WALK.get_ptr_mut(0) else {
         return Bypass::No;
     };
-    let Some(walk) = WALK.get_ptr_mut(0) else {
+    let lan = maps::interface(ifindex).map_or(0, |lan| lan.lan);
+    decide_for(flow, lan, walk)
+}
+
+/// The same for a LAN by its number; 0 is none. `walk` is working memory.
+#[inline(always)]
+pub(super) fn decide_for(flow: &Flow, lan: u32, walk: *mut Walk) -> Bypass {
+    let Some(table) = BYPASS.get(0) else {
         return Bypass::No;
     };
     let query = Query {
         family: flow.family,
-        lan: maps::interface(ifindex).map_or(0, |lan| lan.slot + 1),
+        lan,
         port: u32::from(u16::from_be(flow.dport)),
         reserved: 0,
         destination: Bits::new(flow.family, &flow.daddr),

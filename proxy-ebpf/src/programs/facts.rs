@@ -13,12 +13,13 @@ use aya_ebpf::{
 };
 use proxy_ebpf::{
     key::{Address, Flow, IPV4},
-    settings::{ROLE_LAN, ROLE_WAN},
+    settings::{LOOPING, NO_RETURN_PATH, ROLE_LAN, ROLE_WAN, Settings},
     verdict::{Bypass, Facts, Listener, Reason, Route},
 };
 
 use super::{
     bypass,
+    looping::is_looping,
     maps::{self, HEARTBEATS, OWN_ADDRESSES},
     socket::{self, Found},
     steer::Seen,
@@ -61,15 +62,13 @@ impl Facts for Seen<'_> {
     }
 
     #[inline(always)]
-    fn valve(&self, family: u32) -> Option<Reason> {
-        let place = if family == IPV4 { 0 } else { 1 };
+    fn valve(&self, flow: &Flow) -> Option<Reason> {
+        let place = if flow.family == IPV4 { 0 } else { 1 };
         let lan = maps::interface(self.entrance());
         if lan.is_some_and(|lan| lan.valve[place] != 0) {
             Some(Reason::NotDelivered)
-        } else if self.settings.valve[place] != 0 {
-            Some(Reason::NoReturnPath)
         } else {
-            None
+            way_out(self.settings, flow)
         }
     }
 
@@ -92,6 +91,16 @@ impl Facts for Seen<'_> {
             return Listener::Stale;
         }
         Listener::Alive
+    }
+}
+
+/// Why our connection to the flow's origin would not come about, if it would not.
+#[inline(always)]
+pub(super) fn way_out(settings: &Settings, flow: &Flow) -> Option<Reason> {
+    match settings.valve[if flow.family == IPV4 { 0 } else { 1 }] {
+        NO_RETURN_PATH => Some(Reason::NoReturnPath),
+        LOOPING => Some(Reason::Looping),
+        _ => is_looping(flow).then_some(Reason::Looping),
     }
 }
 

@@ -1,7 +1,8 @@
 //! `weir_listen`: the `sk_lookup` program of the namespace.
 //!
-//! It gives connections from our LANs to watched ports of addresses that are not this host's to
-//! the listener of the worker that the four-tuple names. It runs for every packet without a
+//! It gives connections from our LANs, and those of this host itself that `weir_output` has marked,
+//! to watched ports of addresses that are not this host's to the listener of the worker that the
+//! four-tuple names. It runs for every packet without a
 //! connection of its own, marked or not, so it leaves everything else alone.
 
 use core::ptr;
@@ -10,7 +11,7 @@ use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
 use proxy_ebpf::{
     counter::Delivery,
     key::{Address, Flow, IPV4, IPV6},
-    settings::{ROLE_BRIDGE, ROLE_LAN},
+    settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_OUTPUT},
 };
 
 use super::maps::{self, LISTENERS, LOOKING, OWN_ADDRESSES, SETTINGS};
@@ -41,7 +42,7 @@ fn listen(ctx: &SkLookupContext) {
     let Some(interface) = maps::interface(lookup.ingress_ifindex) else {
         return;
     };
-    if interface.role & (ROLE_LAN | ROLE_BRIDGE) == 0 {
+    if interface.role & (ROLE_LAN | ROLE_BRIDGE | ROLE_OUTPUT) == 0 {
         return;
     }
     let flow = flow(ctx, local_port);

@@ -2,10 +2,13 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SockMap, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
 };
 use proxy_ebpf::{
-    abi::{MAX_DIRECT_FLOWS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS},
+    abi::{
+        MAX_DIRECT_FLOWS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS,
+        WENT_AROUND_LEN,
+    },
     counter::{self, DELIVERIES as DELIVERY_SLOTS, Delivery, Event},
     fragment::{Datagram, Trace},
     key::{Address, AddressBits, Flow},
@@ -37,6 +40,8 @@ pub(super) static DIRECT_FLOWS: LruHashMap<Flow, u32> =
     LruHashMap::with_max_entries(MAX_DIRECT_FLOWS, 0);
 #[map]
 pub(super) static LOOKING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+pub(super) static WENT_AROUND: RingBuf = RingBuf::with_byte_size(WENT_AROUND_LEN, 0);
 
 /// Capacity of [`TRANSLATIONS`] in the object; the daemon sets its own.
 const TRANSLATIONS_LEN: u32 = 1 << 16;

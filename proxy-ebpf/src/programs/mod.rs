@@ -1,5 +1,6 @@
 //! The programs and what they share.
 
+mod around;
 mod bare;
 #[cfg(feature = "bench")]
 mod bench;
@@ -9,7 +10,9 @@ mod facts;
 mod fragment;
 mod leave;
 mod listen;
+mod looping;
 mod maps;
+mod output;
 mod record;
 mod socket;
 mod steer;

@@ -5,7 +5,10 @@ use core::ptr;
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{bpf_sock, bpf_sock_tuple, tcphdr},
-    helpers::{bpf_map_lookup_elem, bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie},
+    helpers::{
+        bpf_map_lookup_elem, bpf_sk_release, bpf_skc_lookup_tcp, bpf_tcp_check_syncookie,
+        bpf_tcp_sock,
+    },
     programs::TcContext,
 };
 use proxy_ebpf::key::{Flow, IPV4};
@@ -63,18 +66,7 @@ pub(super) fn find_for_ack(ctx: &TcContext, flow: &Flow, l3: u32, l4: u32) -> Fo
 
 #[inline(always)]
 fn find_for(ctx: &TcContext, flow: &Flow, l3: u32, ack: u32) -> Found {
-    let mut tuple = Tuple::new(flow);
-    looking(1);
-    let socket = unsafe {
-        bpf_skc_lookup_tcp(
-            ctx.as_ptr(),
-            tuple.as_mut_ptr(),
-            Tuple::len(flow),
-            CURRENT_NETNS,
-            0,
-        )
-    };
-    looking(0);
+    let socket = lookup(ctx, flow);
     if socket.is_null() {
         return Found::Nothing;
     }
@@ -87,6 +79,42 @@ fn find_for(ctx: &TcContext, flow: &Flow, l3: u32, ack: u32) -> Found {
     };
     unsafe { bpf_sk_release(socket.cast()) };
     found
+}
+
+/// Whether a packet of `flow` would come to a connecting socket whose SYN has the sequence number
+/// before this one.
+#[inline(never)]
+pub(super) fn has_sent_syn_before(ctx: &TcContext, flow: &Flow, sequence: u32) -> bool {
+    let socket = lookup(ctx, flow);
+    if socket.is_null() {
+        return false;
+    }
+    let mut has = false;
+    if unsafe { (*socket).state } == SYN_SENT {
+        let tcp = unsafe { bpf_tcp_sock(socket) };
+        // Not `snd_nxt`: it is set behind the sending (`tcp_connect`), and an answer may be faster.
+        has = !tcp.is_null() && unsafe { (*tcp).snd_una }.wrapping_add(1) == sequence;
+    }
+    unsafe { bpf_sk_release(socket.cast()) };
+    has
+}
+
+/// The caller has to release what it is given, if anything.
+#[inline(always)]
+fn lookup(ctx: &TcContext, flow: &Flow) -> *mut bpf_sock {
+    let mut tuple = Tuple::new(flow);
+    looking(1);
+    let socket = unsafe {
+        bpf_skc_lookup_tcp(
+            ctx.as_ptr(),
+            tuple.as_mut_ptr(),
+            Tuple::len(flow),
+            CURRENT_NETNS,
+            0,
+        )
+    };
+    looking(0);
+    socket
 }
 
 /// Whether the slot of `index` holds a listener.

@@ -4,8 +4,8 @@
 //! both would look for it on Ethernet, too.
 //!
 //! It marks what belongs to the daemon, for local delivery by `ip rule iif … fwmark …`, and
-//! touches nothing else. It always returns `TCX_NEXT`, so that other programs on the interface
-//! see every packet, marked or not.
+//! touches nothing else. It returns `TCX_NEXT`, so that other programs on the interface see every
+//! packet, marked or not; what goes round in a loop alone is dropped.
 
 use aya_ebpf::{
     bindings::{bpf_tunnel_key, tcx_action_base::TCX_NEXT},
@@ -16,12 +16,14 @@ use aya_ebpf::{
 use proxy_ebpf::{
     counter::{Delivery, Event},
     key::Flow,
+    looping::What,
     packet::{self, ETHERNET_LEN, Kind, Load, Segment},
     settings::Settings,
-    verdict::{self, Reason},
+    verdict::{self, Facts as _, Reason},
 };
 
 use super::{
+    around,
     bare::{NOWHERE, network_header},
     bridge::Port,
     fragment,
@@ -38,34 +40,34 @@ const TUNNEL_KEY_LEN: u32 = size_of::<bpf_tunnel_key>() as u32;
 
 #[classifier]
 pub(super) fn weir_steer(ctx: TcContext) -> i32 {
-    steer_addressed(&ctx, ETHERNET_LEN);
-    TCX_NEXT
+    steer_addressed(&ctx, ETHERNET_LEN)
 }
 
 #[classifier]
 pub(super) fn weir_steer_l3(ctx: TcContext) -> i32 {
     match network_header(&ctx) {
-        NOWHERE => count(Event::Malformed),
+        NOWHERE => passed(Event::Malformed),
         network => steer_addressed(&ctx, network),
     }
-    TCX_NEXT
 }
 
 #[inline(always)]
-fn steer_addressed(ctx: &TcContext, network: u32) {
+fn steer_addressed(ctx: &TcContext, network: u32) -> i32 {
     let skb = unsafe { &*ctx.skb.skb };
     // A tag here means a VLAN of this interface, whose own device comes with a role of its own.
     if skb.pkt_type == PACKET_HOST && skb.vlan_present == 0 {
-        steer(ctx, network, None);
+        steer(ctx, network, None)
+    } else {
+        TCX_NEXT
     }
 }
 
 /// The network header is at `network` bytes into the frame.
 #[inline(always)]
-pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a mut Port>) {
+pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a mut Port>) -> i32 {
     let skb = unsafe { &*ctx.skb.skb };
     let Some(settings) = SETTINGS.get(0) else {
-        return;
+        return TCX_NEXT;
     };
     #[expect(
         clippy::cast_possible_truncation,
@@ -73,7 +75,7 @@ pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a m
     )]
     let ethertype = skb.protocol as u16;
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
-        return;
+        return TCX_NEXT;
     };
     let Scratch { segment, reversed } = unsafe { &mut *scratch };
     let kind = packet::parse(&Skb(ctx), ethertype, network, segment);
@@ -83,12 +85,13 @@ pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a m
             if fragment::is_steered(segment) {
                 mark(ctx, settings, port.as_deref());
             }
-            return;
+            return TCX_NEXT;
         }
-        Kind::TinyFragment => return count(Event::TinyFragment),
-        Kind::Malformed => return count(Event::Malformed),
-        Kind::Other => return,
+        Kind::TinyFragment => return passed(Event::TinyFragment),
+        Kind::Malformed => return passed(Event::Malformed),
+        Kind::Other => return TCX_NEXT,
     }
+    let mut action = TCX_NEXT;
     if settings.follows(segment.flow.dport) || settings.follows(segment.flow.sport) {
         *reversed = segment.flow.reversed();
         if let Some(port) = &mut port {
@@ -105,6 +108,7 @@ pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a m
             segment,
             reversed,
             port,
+            action,
         };
         if kind == Kind::IcmpError {
             packet.icmp_error();
@@ -113,11 +117,20 @@ pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a m
         } else if settings.watches(segment.flow.dport) {
             packet.opening();
         }
+        action = packet.action;
     }
     if kind == Kind::Tcp && segment.is_fragment() {
         let mark = unsafe { (*ctx.skb.skb).mark };
         fragment::first(segment, mark & settings.steer_mark != 0);
     }
+    action
+}
+
+/// Counts what is none of ours.
+#[inline(always)]
+fn passed(event: Event) -> i32 {
+    count(event);
+    TCX_NEXT
 }
 
 /// Has the packet delivered locally; on a bridge, has it passed up.
@@ -135,11 +148,13 @@ pub(super) struct Seen<'a> {
     pub(super) ctx: &'a TcContext,
     pub(super) settings: &'a Settings,
     /// Offset of the network header from the frame's start, in bytes.
-    network: u32,
+    pub(super) network: u32,
     pub(super) segment: &'a Segment,
     pub(super) reversed: &'a Flow,
     /// The port of a bridge that it came in by, if it did.
     pub(super) port: Option<&'a mut Port>,
+    /// What the program returns.
+    pub(super) action: i32,
 }
 
 impl Seen<'_> {
@@ -165,11 +180,18 @@ impl Seen<'_> {
                 self.mark();
             }
             // Nothing of ours can have these tuples, or it is ours itself.
-            Reason::NotFromLan
-            | Reason::OwnAddress
-            | Reason::LocalScope
-            | Reason::FamilyOff
-            | Reason::SelfLoop => {}
+            // A SYN to a server behind us, unless it is ours.
+            Reason::NotFromLan => {
+                if self.is_our_syn() {
+                    self.break_loop(&flow.daddr, What::Ours);
+                }
+            }
+            Reason::OwnAddress | Reason::LocalScope | Reason::FamilyOff => {}
+            Reason::SelfLoop => self.break_loop(&flow.daddr, What::Ours),
+            Reason::Looping => {
+                self.break_loop(&flow.daddr, What::Direct);
+                self.opening_direct();
+            }
             _ => self.opening_direct(),
         }
     }
@@ -214,7 +236,13 @@ impl Seen<'_> {
             Found::Listener | Found::Nothing if translation::has_socket(self.ctx, flow) => {
                 self.steer(Event::PacketSteered);
             }
-            Found::Listener | Found::Nothing => count(Event::PacketPassed),
+            Found::Listener | Found::Nothing => {
+                count(Event::PacketPassed);
+                around::look(self.ctx, self.segment, self.reversed);
+                if self.segment.accepts() && socket::find(self.ctx, self.reversed).is_connection() {
+                    self.break_loop(&flow.saddr, What::Answer);
+                }
+            }
         }
     }
 

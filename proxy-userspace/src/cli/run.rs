@@ -16,12 +16,15 @@ use crate::{
 /// Flags win over the configuration file.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Interfaces that clients come from.
+    /// Interfaces that clients come from, by name or by pattern, such as 'ppp*'.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "IF")]
     lan: Vec<String>,
-    /// Interfaces that origins are behind.
+    /// Interfaces that origins are behind, likewise.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "IF")]
     wan: Vec<String>,
+    /// Intercepts this host's own connections as well.
+    #[arg(long)]
+    output: bool,
     /// Configuration file [default: /etc/weir/weir.toml, if there is one].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,6 +49,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         file,
         lan: args.lan,
         wan: args.wan,
+        output: args.output,
         workers,
     };
     let config = source.read()?;

@@ -38,6 +38,15 @@ fn screen(status: &Value) -> String {
         ),
         status["uptime_s"],
     )];
+    for pattern in status["patterns"].as_array().into_iter().flatten() {
+        let links = pattern["links"].as_array().map_or(0, Vec::len);
+        lines.push(format!(
+            "  {:<4} {:<15} {links} links, {} attached in total",
+            text(&pattern["role"]),
+            text(&pattern["pattern"]),
+            pattern["attached"],
+        ));
+    }
     for interface in status["interfaces"].as_array().into_iter().flatten() {
         let attached = interface["attached"].as_bool().unwrap_or(false);
         lines.push(format!(
@@ -45,6 +54,7 @@ fn screen(status: &Value) -> String {
             text(&interface["role"]),
             text(&interface["name"]),
             match interface["framing"].as_str() {
+                _ if !attached && text(&interface["kind"]).is_empty() => "NOT THERE YET".to_owned(),
                 _ if !attached => "GONE".to_owned(),
                 Some("none") => format!("{} (no link-layer header)", text(&interface["kind"])),
                 _ => text(&interface["kind"]).to_owned(),
@@ -84,6 +94,7 @@ fn screen(status: &Value) -> String {
     }
     for (title, key) in [
         ("flows", "flows"),
+        ("flows of this host", "output"),
         ("packets", "packets"),
         ("outcomes", "outcomes"),
         ("asymmetries", "asymmetries"),

@@ -55,14 +55,6 @@ impl<'i> Document<'i> {
         table.get(key)
     }
 
-    /// Where an element of a list stands; the list itself, if it has no such element.
-    pub(super) fn element(&self, path: &str, index: usize) -> Range<usize> {
-        let Some(list) = self.value(path) else {
-            return Range::default();
-        };
-        list.get_ref().get(index).unwrap_or(list).span()
-    }
-
     /// The entries of a list of tables, in their order.
     pub(super) fn entries(&self, list: &str) -> impl Iterator<Item = (Range<usize>, &DeTable<'i>)> {
         let list = self.0.get(list).and_then(|list| list.get_ref().as_array());

@@ -98,11 +98,15 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 58] = [
+pub(super) static KEYS: [Key; 63] = [
     key!(intercept.lan: interfaces(), fixed,
-        "Interfaces that clients come from. `--lan` replaces the list."),
+        "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
+         come and go. `--lan` replaces the list."),
     key!(intercept.wan: interfaces(), fixed,
-        "Interfaces that origins are behind. `--wan` replaces the list."),
+        "Interfaces that origins are behind, likewise. `--wan` replaces the list."),
+    key!(intercept.missing: word(), live,
+        "An interface that is named and not there at the start: \"refuse\" does not start, \"wait\"\n\
+         attaches it when it comes. What patterns stand for need never be there."),
     key!(intercept.ports: ports(), live,
         "Destination ports that are watched, 1 to 8 of them."),
     key!(intercept.families: families(), fixed,
@@ -111,6 +115,11 @@ pub(super) static KEYS: [Key; 58] = [
         "New flows while no worker can take them: \"open\" lets them go direct."),
     key!(intercept.heartbeat_stale: duration(BLINK..=MINUTE), fixed,
         "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
+    key!(intercept.output: boolean(), fixed,
+        "Whether this host's own connections are intercepted as well, as by `--output`."),
+    key!(intercept.defragment: boolean(), live,
+        "Whether the kernel puts all fragments together before it routes them, so that those of\n\
+         intercepted flows may come in any order. Conntrack does so by itself."),
     key!(spoof.ports: port_range(), fixed,
         "Source ports, from 1024. Keep them below the range that clients draw from."),
     key!(spoof.source: word(), live,
@@ -119,6 +128,9 @@ pub(super) static KEYS: [Key; 58] = [
     key!(spoof.dscp: word(), live,
         "The DSCP of the client's packets: \"copy\" puts it on ours to the origin, \"clear\" does\n\
          not. The tos of a [[rule]] comes before it."),
+    key!(spoof.ttl: word(), live,
+        "The time to live (hop limit) of packets to the origin: \"copy\" is the client's less one,\n\
+         as behind any router, \"own\" this host's default."),
     key!(http.via: boolean(), live,
         "Whether messages get a Via of ours. Neither side is told of weir without it."),
     key!(http.forwarded: word(), live,
@@ -202,7 +214,7 @@ pub(super) static KEYS: [Key; 58] = [
         "Whether entries are added. What they would be is found out in any case."),
     key!(bypass.learn.events: number(1..=20), live,
         "So many events of one client and destination within the window: flows that are not\n\
-         HTTP, or connects that fail while others work (1 to 20)."),
+         HTTP, connects that fail while others work, answers that go around us (1 to 20)."),
     key!(bypass.learn.window: duration(SECOND..=DAY), live,
         "How long an event counts (1s to 24h)."),
     key!(bypass.learn.lifetime as "bypass.learn.for": duration(SECOND..=YEAR), live,
@@ -224,6 +236,8 @@ pub(super) static KEYS: [Key; 58] = [
         "The bit of a packet's mark that says \"deliver locally\". Nobody else may use it."),
     key!(host.socket_mark: mark(), fixed,
         "The bit of a socket's mark that says \"weir's own\". Nobody else may use it."),
+    key!(host.output_mark: mark(), fixed,
+        "With intercept.output: the bit that brings this host's own connections to weir."),
     key!(workers.count: count(0..=1024), fixed,
         "Worker threads; 0 is one per CPU."),
 ];

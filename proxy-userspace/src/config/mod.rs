@@ -11,21 +11,24 @@ mod document;
 mod error;
 mod format;
 mod keys;
+mod link_pattern;
 mod nearest;
+mod output;
 mod rule;
 mod settings;
 
 use std::{fs, path::Path};
 
 pub use error::ConfigError;
+pub use link_pattern::{is_link_pattern, matches_link};
 pub use rule::{
     Action, Conditions, Day, Days, FieldEdits, HostPattern, MAX_PAGE, PathPattern, Pattern, Period,
     Rule, Source, Template, Variable, normal_host, normal_path,
 };
 pub use settings::{
     AccessTarget, Bypass, Config, Control, Damaged, Dscp, Families, Forwarded, Host, HostCheck,
-    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, OnFailure, Spoof,
-    SpoofSource, Unknown, Valve, Workers,
+    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, Missing, OnFailure, Spoof,
+    SpoofSource, Ttl, Unknown, Valve, Workers,
 };
 
 use document::{Document, Fault};
@@ -72,6 +75,11 @@ impl Config {
             Ok(rules) => config.rules = rules,
             Err(wrong) => faults.extend(wrong),
         }
+        if let Some(message) = config.output_mark_is_taken() {
+            let value = document.value("intercept.output");
+            let at = value.map(|value| value.span()).unwrap_or_default();
+            faults.push(Fault::new(at, message));
+        }
         match faults.into_iter().min_by_key(|fault| fault.at.start) {
             Some(first) => Err(located(first)),
             None => Ok(config),
@@ -82,8 +90,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Flag`] for a name that cannot be an interface's, for one that is given
-    /// twice, or for one that would be both LAN and WAN.
+    /// [`ConfigError::Flag`] for a name that cannot be an interface's, or for one that is given
+    /// twice.
     pub fn with_interfaces(mut self, lan: &[String], wan: &[String]) -> Result<Self, ConfigError> {
         for (flag, names, list) in [
             ("--lan", lan, &mut self.intercept.lan),
@@ -94,14 +102,7 @@ impl Config {
                     .map_err(|(_, message)| ConfigError::Flag { flag, message })?;
             }
         }
-        match self.both_sides() {
-            // Named after the flag that was given: the other list may be the file's.
-            Some(index) => Err(ConfigError::Flag {
-                flag: if wan.is_empty() { "--lan" } else { "--wan" },
-                message: both_sides_message(&self.intercept.wan[index]),
-            }),
-            None => Ok(self),
-        }
+        Ok(self)
     }
 
     /// A commented file with every key at its default, made from the table of keys.
@@ -123,13 +124,6 @@ impl Config {
     /// What no key can see on its own.
     fn contradictions(&self, document: &Document<'_>) -> Vec<Fault> {
         let mut faults = Vec::new();
-        if let Some(index) = self.both_sides() {
-            let at = document.element("intercept.wan", index);
-            faults.push(Fault::new(
-                at,
-                both_sides_message(&self.intercept.wan[index]),
-            ));
-        }
         if self.host.steer_mark == self.host.socket_mark {
             let value = document
                 .value("host.socket_mark")
@@ -145,21 +139,6 @@ impl Config {
         }
         faults
     }
-
-    /// The position in `intercept.wan` of an interface that is in `intercept.lan` as well.
-    fn both_sides(&self) -> Option<usize> {
-        self.intercept
-            .wan
-            .iter()
-            .position(|name| self.intercept.lan.contains(name))
-    }
-}
-
-fn both_sides_message(name: &str) -> String {
-    format!(
-        "interface \"{name}\" is in both lan and wan, which this version cannot serve; \
-         leave it in one of them"
-    )
 }
 
 #[cfg(test)]

@@ -40,10 +40,13 @@ pub struct Config {
 /// `[intercept]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intercept {
-    /// Interfaces that clients come from. Empty by default; no name is in `wan` as well.
+    /// Interfaces that clients come from, by name or [pattern](super::is_link_pattern). Empty by
+    /// default; a one-armed router's is in `wan` as well.
     pub lan: Vec<String>,
-    /// Interfaces that origins are behind. Empty by default.
+    /// Interfaces that origins are behind, likewise. Empty by default.
     pub wan: Vec<String>,
+    /// What becomes of a start without an interface that is named. Default: it is refused.
+    pub missing: Missing,
     /// Watched destination ports, 1 to [`MAX_PORTS`], distinct, host order. Default: 80.
     pub ports: Vec<u16>,
     /// Address families. Default: both.
@@ -52,6 +55,11 @@ pub struct Intercept {
     pub on_failure: OnFailure,
     /// How old a worker's heartbeat may be before new flows pass it by. Default: 1 s.
     pub heartbeat_stale: Duration,
+    /// Whether this host's own connections are intercepted as well. Default: no.
+    pub output: bool,
+    /// Whether the kernel puts fragments together before routing, those of others too. Default:
+    /// no.
+    pub defragment: bool,
 }
 
 /// How many ports can be watched; the kernel programs compare with each of them.
@@ -62,6 +70,7 @@ impl Default for Intercept {
         Self {
             lan: Vec::new(),
             wan: Vec::new(),
+            missing: Missing::Refuse,
             ports: vec![80],
             families: Families {
                 ipv4: true,
@@ -69,6 +78,8 @@ impl Default for Intercept {
             },
             on_failure: OnFailure::Open,
             heartbeat_stale: Duration::from_secs(1),
+            output: false,
+            defragment: false,
         }
     }
 }
@@ -80,6 +91,15 @@ pub struct Families {
     pub ipv4: bool,
     /// IPv6.
     pub ipv6: bool,
+}
+
+/// What becomes of a start without an interface that is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is refused.
+    Refuse,
+    /// It goes on, and the interface is attached when it comes.
+    Wait,
 }
 
 /// What becomes of new flows while no worker can take them.
@@ -99,6 +119,9 @@ pub struct Spoof {
     pub source: SpoofSource,
     /// What becomes of the client's DSCP. Default: our packets carry it too.
     pub dscp: Dscp,
+    /// What becomes of the client's time to live. Default: ours is what it would be if this host
+    /// had forwarded the client's packets.
+    pub ttl: Ttl,
 }
 
 impl Default for Spoof {
@@ -107,6 +130,7 @@ impl Default for Spoof {
             ports: 10_000..=32_767,
             source: SpoofSource::Client,
             dscp: Dscp::Copy,
+            ttl: Ttl::Copy,
         }
     }
 }
@@ -129,6 +153,15 @@ pub enum Dscp {
     Copy,
     /// Ours carry none.
     Clear,
+}
+
+/// What becomes of the time to live (hop limit) of a client's packets on the way to its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// Ours have that of the client's handshake, less one.
+    Copy,
+    /// Ours have this host's default (`net.ipv4.ip_default_ttl`, `net.ipv6.conf.*.hop_limit`).
+    Own,
 }
 
 /// `[http]`
@@ -455,6 +488,9 @@ pub struct Host {
     /// The bit by which our own sockets are known, never equal to `steer_mark`. Default:
     /// `0x20000000`.
     pub socket_mark: u32,
+    /// The bit on sockets of this host's that are intercepted, equal to neither. Default:
+    /// `0x08000000`.
+    pub output_mark: u32,
 }
 
 impl Default for Host {
@@ -464,6 +500,7 @@ impl Default for Host {
             priority: 87,
             steer_mark: 0x1000_0000,
             socket_mark: 0x2000_0000,
+            output_mark: 0x0800_0000,
         }
     }
 }

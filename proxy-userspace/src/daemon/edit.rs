@@ -84,11 +84,11 @@ impl Keeper {
         }
         for entry in &change.removed {
             let key = entry.key();
-            if let Some(destination) = key.destination() {
-                let destination = SocketAddr::new(destination.addr(), key.port().unwrap_or(0));
-                let source = key.source().map(|source| source.addr());
-                self.learner.forget(destination, source);
-            }
+            let destination = key.destination();
+            let destination =
+                destination.map(|prefix| SocketAddr::new(prefix.addr(), key.port().unwrap_or(0)));
+            let source = key.source().map(|source| source.addr());
+            self.learner.forget(destination, source);
         }
     }
 }

@@ -1,159 +1,257 @@
-//! The interfaces of ours and this host's addresses, as they change.
+//! The interfaces of ours: those that are named, there or not, and those that patterns brought.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
 use ipnet::IpNet;
-use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN};
-
-use super::keeper::Keeper;
-use crate::{
-    dataplane::attach::{self, Place},
-    netconf::{
-        links::{self, Link},
-        own,
-    },
+use proxy_ebpf::{
+    abi::MAX_INTERFACES,
+    settings::{ROLE_BRIDGE, ROLE_LAN},
 };
+
+use super::{
+    bypass::Lists,
+    ports,
+    roles::{self, Given, ONE_ARMED, Roles},
+};
+use crate::{
+    config::{Config, Missing},
+    dataplane::attach::Place,
+    fault::Fault,
+    netconf::links::Link,
+};
+
+/// Why an interface has no place: it does not exist.
+pub(super) const GONE: &str = "gone";
 
 /// An interface with a role.
 #[derive(Clone, Debug)]
 pub(super) struct Interface {
     pub(super) name: String,
-    /// [`ROLE_LAN`], [`ROLE_WAN`](proxy_ebpf::settings::ROLE_WAN) or [`ROLE_BRIDGE`].
+    /// [`ROLE_LAN`](proxy_ebpf::settings::ROLE_LAN), [`ROLE_WAN`](proxy_ebpf::settings::ROLE_WAN)
+    /// or [`ROLE_BRIDGE`].
     pub(super) role: u32,
-    /// Its place in the list.
+    /// Its place in the counters of deliveries, for as long as it is in the list.
     pub(super) slot: u32,
-    /// The kernel's word for its link type.
+    /// The number by which bypass entries know it; 0 for what is no LAN.
+    pub(super) lan: u32,
+    /// The pattern that brought it; it goes from the list with the link.
+    pub(super) pattern: Option<String>,
+    /// The kernel's word for its link type when it was there last; empty if it never was.
     pub(super) kind: String,
     /// The bridge that it has to be a port of, or that it is.
     pub(super) bridge: Option<String>,
     /// Where it is, while it carries our programs.
     pub(super) place: Option<Place>,
+    /// How often it was attached.
+    pub(super) attached: u64,
 }
 
 impl Interface {
-    pub(super) const fn role_name(&self) -> &'static str {
-        match self.role {
-            ROLE_LAN => "lan",
-            ROLE_BRIDGE => "bridge",
-            _ => "wan",
+    fn new(name: &str, role: u32, slot: u32, pattern: Option<&str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            slot,
+            lan: 0,
+            pattern: pattern.map(str::to_owned),
+            kind: String::new(),
+            bridge: None,
+            place: None,
+            attached: 0,
         }
+    }
+
+    pub(super) const fn role_name(&self) -> &'static str {
+        roles::role_name(self.role)
+    }
+
+    /// Where it is now.
+    ///
+    /// # Errors
+    ///
+    /// What it is instead.
+    pub(super) fn find(&self, links: &[Link]) -> Result<Place, String> {
+        let Some(link) = links.iter().find(|link| link.name == self.name) else {
+            return Err(GONE.to_owned());
+        };
+        let Some(framing) = link.framing else {
+            return Err(format!(
+                "of link type {}: weir intercepts on Ethernet interfaces and on those without a \
+                 link-layer header (ppp, tun, wireguard, ipip, sit, gre)",
+                link.kind
+            ));
+        };
+        Ok(Place {
+            index: link.index,
+            framing,
+            role: self.role,
+            slot: self.slot,
+            lan: self.lan,
+            bridge: self.find_bridge(link, links)?,
+        })
     }
 }
 
 /// All of them, and the prefixes that are this host's own.
 pub(super) struct Interfaces {
-    list: Vec<Interface>,
-    own: BTreeSet<IpNet>,
+    pub(super) roles: Roles,
+    /// The bridge that they are ports of, if they are.
+    bridge: Option<String>,
+    /// Those that are named, their bridge, then those that patterns brought.
+    pub(super) list: Vec<Interface>,
+    /// What cannot be attached, and why.
+    pub(super) refused: Vec<String>,
+    /// For each pattern, how often a link was attached that it stands for.
+    brought: BTreeMap<String, u64>,
+    /// One that was attached is gone from the namespace: deleted, or moved to another.
+    pub(super) vanished: bool,
+    pub(super) own: BTreeSet<IpNet>,
 }
 
 impl Interfaces {
-    pub(super) const fn new(list: Vec<Interface>) -> Self {
-        Self {
-            list,
-            own: BTreeSet::new(),
+    /// What the configuration wants of these links. None is attached yet.
+    pub(super) fn new(config: &Config, links: &[Link]) -> Result<Self, Fault> {
+        let roles = Roles::new(&config.intercept);
+        let meant: Vec<_> = roles.sort(links).map(|(link, _)| link).collect();
+        let bridge = ports::common_bridge(&meant, links)?;
+        let mut names: Vec<(&str, u32)> = Vec::new();
+        for entry in roles.names() {
+            match names.iter_mut().find(|(name, _)| *name == entry.text) {
+                Some((_, roles)) => *roles |= entry.role,
+                None => names.push((&entry.text, entry.role)),
+            }
         }
+        if bridge.is_some()
+            && let Some((name, _)) = names.iter().find(|(_, role)| *role == ONE_ARMED)
+        {
+            return Err(Fault::HostCannot(format!(
+                "{name} is both LAN and WAN, and a port of a bridge: what comes in by a port goes out \
+                 by another, so leave it in one of them, or name the bridge itself"
+            )));
+        }
+        let names = names
+            .into_iter()
+            .chain(bridge.map(|bridge| (bridge, ROLE_BRIDGE)));
+        let mut list: Vec<Interface> = Vec::new();
+        for (slot, (name, role)) in (0..).zip(names) {
+            let interface = Interface {
+                bridge: bridge.map(str::to_owned),
+                ..Interface::new(name, role, slot, None)
+            };
+            interface.check(links, config.intercept.missing)?;
+            list.push(interface);
+        }
+        let bridge = bridge.map(str::to_owned);
+        if list.len() > MAX_INTERFACES as usize {
+            return Err(Fault::Usage(format!(
+                "{} interfaces are more than the {MAX_INTERFACES} that weir can be on",
+                list.len()
+            )));
+        }
+        Ok(Self {
+            roles,
+            bridge,
+            list,
+            refused: Vec::new(),
+            brought: BTreeMap::new(),
+            vanished: false,
+            own: BTreeSet::new(),
+        })
+    }
+
+    /// The links that are ours, attached or not, with their roles.
+    pub(super) fn among<'a>(&'a self, links: &'a [Link]) -> Vec<(&'a Link, u32)> {
+        let sorted = self.roles.sort(links);
+        let ours = sorted.filter_map(|(link, given)| match given {
+            Given::Named(role) | Given::Matched(role, _) => Some((link, role)),
+            Given::Nothing | Given::Both { .. } => None,
+        });
+        let bridge = links
+            .iter()
+            .find(|link| Some(&link.name) == self.bridge.as_ref());
+        ours.chain(bridge.map(|bridge| (bridge, ROLE_BRIDGE)))
+            .collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Interface> {
         self.list.iter()
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
-        self.list
-            .iter()
-            .map(|interface| interface.name.clone())
-            .collect()
+    /// Makes room for a link that a pattern stands for, and returns its place. `None` if there
+    /// are as many as there can be.
+    pub(super) fn admit(
+        &mut self,
+        name: &str,
+        role: u32,
+        pattern: &str,
+        lists: &mut Lists,
+    ) -> Option<usize> {
+        let taken: BTreeSet<u32> = self.iter().map(|interface| interface.slot).collect();
+        let slot = (0..MAX_INTERFACES).find(|slot| !taken.contains(slot))?;
+        self.list.push(Interface {
+            bridge: self.bridge.clone(),
+            lan: number(lists, name, role),
+            ..Interface::new(name, role, slot, Some(pattern))
+        });
+        Some(self.list.len() - 1)
+    }
+
+    /// Takes one that a pattern brought from the list.
+    pub(super) fn dismiss(&mut self, at: usize, lists: &mut Lists) {
+        let gone = self.list.remove(at);
+        lists.lan_went(&gone.name);
+    }
+
+    /// Has bypass lists know the LANs that are named.
+    pub(super) fn number(&mut self, lists: &mut Lists) {
+        for interface in &mut self.list {
+            interface.lan = number(lists, &interface.name, interface.role);
+        }
+    }
+
+    /// An interface has been attached.
+    pub(super) fn note_attached(&mut self, at: usize, place: Place) {
+        let interface = &mut self.list[at];
+        interface.place = Some(place);
+        interface.attached += 1;
+        if let Some(pattern) = &interface.pattern {
+            *self.brought.entry(pattern.clone()).or_default() += 1;
+        }
+    }
+
+    /// How often a link was attached that this pattern stands for.
+    pub(super) fn brought(&self, pattern: &str) -> u64 {
+        self.brought.get(pattern).copied().unwrap_or_default()
     }
 }
 
-impl Keeper {
-    /// Brings everything up to date with the network as it is now.
-    pub(super) async fn network_changed(&mut self) {
-        match links::list(&self.handle).await {
-            Ok(links) => self.look_at_links(&links),
-            Err(error) => tracing::error!(%error, "interfaces may be out of date"),
+impl Interface {
+    /// Refuses one that is named and not there, unless it is waited for, or that we cannot be on.
+    fn check(&self, links: &[Link], missing: Missing) -> Result<(), Fault> {
+        let name = &self.name;
+        match self.find(links) {
+            Ok(_) => Ok(()),
+            Err(why) if why != GONE => Err(Fault::HostCannot(format!("interface {name} is {why}"))),
+            Err(_) if missing == Missing::Wait => {
+                tracing::warn!(interface = name, "no such interface yet: it is waited for");
+                Ok(())
+            }
+            Err(_) => {
+                let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+                Err(Fault::Usage(format!(
+                    "no interface {name} here (there are {}): check the name, or --netns; \
+                     intercept.missing = \"wait\" waits for it",
+                    there.join(", ")
+                )))
+            }
         }
-        self.tend_bridge().await;
-        if let Err(error) = self.refresh_own_addresses().await {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "own addresses may be out of date"
-            );
-        }
-        self.look_around().await;
     }
+}
 
-    /// Brings the map of own addresses up to date with the routing tables.
-    pub(super) async fn refresh_own_addresses(&mut self) -> Result<()> {
-        let now = own::prefixes(&self.handle).await?;
-        let before = &mut self.interfaces.own;
-        for prefix in now.difference(before).copied().collect::<Vec<_>>() {
-            self.dataplane.add_own(prefix)?;
-            before.insert(prefix);
-        }
-        for prefix in before.difference(&now).copied().collect::<Vec<_>>() {
-            self.dataplane.remove_own(prefix)?;
-            before.remove(&prefix);
-        }
-        Ok(())
+/// The number by which bypass entries know an interface, if it is a LAN.
+fn number(lists: &mut Lists, name: &str, role: u32) -> u32 {
+    if role & ROLE_LAN == 0 {
+        return 0;
     }
-
-    fn look_at_links(&mut self, links: &[Link]) {
-        for interface in &mut self.interfaces.list {
-            let link = links.iter().find(|link| link.name == interface.name);
-            if let Some(link) = link {
-                interface.kind.clone_from(&link.kind);
-            }
-            let now = interface.find(links);
-            if now.as_ref().ok() == interface.place.as_ref() {
-                continue;
-            }
-            if let (Ok(now), Some(before)) = (&now, &mut interface.place)
-                && now.carries_the_same_as(before)
-            {
-                let valve = self.valves.of_interface(interface.slot);
-                match self.dataplane.set_role(now, valve) {
-                    Ok(()) => *before = *now,
-                    Err(error) => {
-                        tracing::error!(interface = interface.name, %error, "cannot tell the kernel");
-                    }
-                }
-                continue;
-            }
-            if let Some(old) = interface.place.take() {
-                if let Err(error) = self.dataplane.forget(old.index) {
-                    tracing::warn!(interface = interface.name, %error, "cannot forget it");
-                }
-                // A link may become another and stay; what is attached is for what it was.
-                if link.is_some_and(|link| link.index == old.index)
-                    && let Err(error) = attach::detach_all(&interface.name, old.index)
-                {
-                    tracing::error!(interface = interface.name, %error, "cannot detach from it");
-                    interface.place = Some(old);
-                    continue;
-                }
-            }
-            // Its rules go by name and never went.
-            let place = match now {
-                Ok(place) => place,
-                Err(why) => {
-                    tracing::error!(
-                        interface = interface.name,
-                        "the interface is {why}; nothing is intercepted on it until it is back"
-                    );
-                    continue;
-                }
-            };
-            match self.dataplane.attach(&interface.name, &place) {
-                Ok(()) => {
-                    tracing::info!(interface = interface.name, "attached again");
-                    interface.place = Some(place);
-                }
-                Err(error) => {
-                    tracing::error!(interface = interface.name, %error, "cannot attach again");
-                }
-            }
-        }
-    }
+    lists.lan_came(name)
 }

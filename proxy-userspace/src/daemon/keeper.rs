@@ -10,20 +10,26 @@ use anyhow::Result;
 use proxy_ebpf::settings::Settings;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, watch},
-    time::{Interval, MissedTickBehavior, interval, sleep},
+    sync::{mpsc, watch},
+    time::{self, Interval, MissedTickBehavior, interval},
 };
 
 use super::{
     Options,
+    astray::Astray,
     bridge::Crossing,
     bypass::Lists,
+    defragment,
     instance::Claim,
     interfaces::Interfaces,
-    learn, roles,
+    learn,
+    looping::Loops,
+    output::Output,
+    ports,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
+    tracking::Tracking,
     translations::Translations,
     valves::Valves,
     worker::Worker,
@@ -32,7 +38,7 @@ use crate::{
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
     learn::{Event, Learner},
-    netconf::{Handle, delivery::Plan, journal::Journal},
+    netconf::{Handle, delivery::Plan, journal::Journal, watch::Changes},
     policy::Policy,
     session::Shared,
 };
@@ -40,7 +46,8 @@ use crate::{
 /// How often counters are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long changes of the network are let settle.
+/// How long changes of the network are let settle before warnings are looked at: they come in
+/// bursts. Links and addresses are not let wait.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// Clients can cause an overload as often as they like; it is told no oftener than this.
@@ -52,6 +59,8 @@ pub(super) struct Keeper {
     pub(super) dataplane: Dataplane,
     pub(super) lists: Lists,
     pub(super) handle: Handle,
+    /// One that lists what it is asked for.
+    pub(super) strict: Handle,
     pub(super) interfaces: Interfaces,
     pub(super) crossing: Crossing,
     /// What `weir status` warns of.
@@ -65,8 +74,15 @@ pub(super) struct Keeper {
     pub(super) shared: Option<watch::Sender<Arc<Shared>>>,
     pub(super) listen: Option<ListenLink>,
     pub(super) valves: Valves,
+    pub(super) loops: Loops,
+    /// This host's own connections, if they are intercepted.
+    pub(super) output: Option<Output>,
     pub(super) translations: Translations,
+    pub(super) tracking: Tracking,
+    pub(super) defragmentation: defragment::Held,
     pub(super) learner: Learner,
+    /// Whose answers go around us.
+    pub(super) astray: Astray,
     /// What sessions have seen, for the learner.
     pub(super) seen: mpsc::Receiver<Event>,
     /// The limit in force.
@@ -87,8 +103,9 @@ pub(super) struct Running {
 /// What the keeper reacts to.
 pub(super) struct Inputs {
     calls: mpsc::Receiver<Call>,
-    changed: Arc<Notify>,
-    stations: Arc<Notify>,
+    changes: Arc<Changes>,
+    /// When changes of the network will have settled, if there are some.
+    settled: Option<time::Instant>,
     ticks: Interval,
     signals: Signals,
     _server: Server,
@@ -117,8 +134,7 @@ impl Signals {
 impl Inputs {
     pub(super) fn new(
         calls: mpsc::Receiver<Call>,
-        changed: Arc<Notify>,
-        stations: Arc<Notify>,
+        changes: Arc<Changes>,
         server: Server,
         signals: Signals,
     ) -> Self {
@@ -126,8 +142,8 @@ impl Inputs {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             calls,
-            changed,
-            stations,
+            changes,
+            settled: None,
             ticks,
             signals,
             _server: server,
@@ -165,7 +181,12 @@ impl Keeper {
     /// Reacts to one thing. False when that was the word to stop.
     async fn step(&mut self, inputs: &mut Inputs) -> bool {
         tokio::select! {
-            _ = inputs.ticks.tick() => self.tick(),
+            _ = inputs.ticks.tick() => {
+                self.tick();
+                if self.look_at_loops() {
+                    self.look_around().await;
+                }
+            }
             Some((request, reply)) = inputs.calls.recv() => {
                 let stop = matches!(request, Request::Stop);
                 let reload = matches!(request, Request::Reload);
@@ -175,13 +196,20 @@ impl Keeper {
                 }
                 return !stop;
             }
-            () = inputs.changed.notified() => {
-                // Changes come in bursts; they are taken in together.
-                sleep(SETTLE).await;
-                self.network_changed().await;
+            () = inputs.changes.links.notified() => {
+                self.links_changed().await;
+                self.look_elsewhere(&inputs.changes.moved);
+            }
+            () = inputs.changes.own.notified() => self.own_addresses_changed().await,
+            () = inputs.changes.network.notified() => {
+                inputs.settled.get_or_insert_with(|| time::Instant::now() + SETTLE);
+            }
+            () = until(inputs.settled) => {
+                inputs.settled = None;
+                self.look_around().await;
             }
             // The first connection to a station comes right behind its first frame.
-            () = inputs.stations.notified() => self.look_at_stations().await,
+            () = inputs.changes.stations.notified() => self.look_at_stations().await,
             () = self.lasting.pressure.notified() => self.tick(),
             _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => {
@@ -233,7 +261,7 @@ impl Keeper {
                 fixed.join(", ")
             );
         }
-        roles::check_sources(&new, &self.interfaces)?;
+        ports::check_sources(&new, &self.interfaces)?;
         let policy = Policy::compile(&new.rules)?;
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);
@@ -244,6 +272,7 @@ impl Keeper {
             );
         };
         self.lists.mend(&mut self.dataplane)?;
+        let defragmentation = self.defragmentation(new.intercept.defragment)?;
         // Also where it stays what it was: a reload is a rotation.
         self.lasting
             .log
@@ -257,20 +286,26 @@ impl Keeper {
             shared.send_replace(self.lasting.shared(&new, policy, self.connections));
         }
         self.learner.set_terms(learn::terms(&new));
+        if let Some(held) = defragmentation {
+            self.defragmentation = held;
+        }
         self.options.config = new;
         self.close_valves();
+        self.tracking.begin_anew(self.lasting.conntrack.found());
         self.read_feeds();
         Ok(())
     }
 
     fn tick(&mut self) {
         self.look_at_valves();
+        self.look_for_strays();
         self.learn();
         self.tend_lists();
         self.tend_translations();
+        self.look_at_conntrack();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
-        settings.valve = self.valves.of_origins();
+        settings.valve = self.way_out();
         if settings != *self.dataplane.settings()
             && let Err(error) = self.dataplane.set_settings(settings)
         {
@@ -306,5 +341,13 @@ impl Keeper {
             self.overload_told = Some(Instant::now());
         }
         overloaded
+    }
+}
+
+/// Until then; for ever, if it is never.
+async fn until(moment: Option<time::Instant>) {
+    match moment {
+        Some(moment) => time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

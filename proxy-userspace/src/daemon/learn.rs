@@ -1,9 +1,6 @@
 //! What sessions have seen becomes lessons.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -12,7 +9,7 @@ use super::keeper::Keeper;
 use crate::{
     bypass::Timestamp,
     config::Config,
-    learn::{Lesson, Prefixes, Terms},
+    learn::{Kind, Lesson, Prefixes, Terms},
 };
 
 impl Keeper {
@@ -25,7 +22,13 @@ impl Keeper {
             let Ok(event) = self.seen.try_recv() else {
                 return;
             };
-            if let Some(lesson) = self.learner.observe(&event, now) {
+            let lesson = self.learner.observe(&event, now);
+            if event.kind == Kind::WentAround {
+                let events = self.options.config.bypass.learn.events;
+                self.astray
+                    .note(&event.pair(), lesson.as_ref(), events, now);
+            }
+            if let Some(lesson) = lesson {
                 self.learned(&lesson);
             }
         }
@@ -46,10 +49,9 @@ impl Keeper {
         match self.lists.learned(&mut self.dataplane, lesson, ends) {
             Ok(entry) => tracing::info!(%entry, "learned: this goes direct from now on"),
             Err(error) => {
-                tracing::warn!(%error, destination = %lesson.destination, "not learned");
-                let port = lesson.port.unwrap_or(0);
-                let destination = SocketAddr::new(lesson.destination, port);
-                self.learner.forget(destination, lesson.source);
+                let (destination, source) = (lesson.destination, lesson.source);
+                tracing::warn!(%error, ?destination, ?source, "not learned");
+                self.learner.forget(destination, source);
             }
         }
     }

@@ -1,12 +1,19 @@
 //! The daemon: puts the rooms together, and takes them apart again.
 
+mod astray;
 mod bridge;
 mod bypass;
+mod defragment;
 mod edit;
+mod follow;
 mod instance;
 mod interfaces;
 mod keeper;
 mod learn;
+mod looping;
+mod moved;
+mod output;
+mod ports;
 mod preflight;
 mod roles;
 mod settings;
@@ -14,6 +21,7 @@ mod start;
 mod status;
 mod stop;
 mod surroundings;
+mod tracking;
 mod translations;
 mod undo;
 mod valve;
@@ -51,6 +59,8 @@ pub struct Source {
     pub lan: Vec<String>,
     /// `--wan`.
     pub wan: Vec<String>,
+    /// `--output`.
+    pub output: bool,
     /// `--workers`.
     pub workers: Option<usize>,
 }
@@ -72,6 +82,9 @@ impl Source {
             .map_err(usage)?;
         if let Some(workers) = self.workers {
             config.workers.count = workers;
+        }
+        if self.output {
+            config = config.with_output().map_err(usage)?;
         }
         Ok(config)
     }

@@ -1,284 +1,213 @@
-//! Which interface is what: from the names in the configuration to what the host has.
+//! Which links the configuration means, and what for.
 
 use proxy_ebpf::settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_WAN};
 
-use super::interfaces::{Interface, Interfaces};
 use crate::{
-    config::{Config, Source, SpoofSource},
-    dataplane::attach::{self, Place},
-    fault::Fault,
-    netconf::{
-        addresses::Connected,
-        delivery::LOOPBACK,
-        links::{Bridge, Link},
-    },
+    config::{Intercept, is_link_pattern, matches_link},
+    netconf::links::Link,
 };
 
-/// The interfaces of a configuration, as they are now.
-///
-/// # Errors
-///
-/// If one is not there, or nothing that interception works on.
-pub(super) fn resolve(config: &Config, links: &[Link]) -> Result<Interfaces, Fault> {
-    let lan = config.intercept.lan.iter().map(|name| (name, ROLE_LAN));
-    let wan = config.intercept.wan.iter().map(|name| (name, ROLE_WAN));
-    let named: Vec<_> = lan.chain(wan).collect();
-    let bridge = common_bridge(&named, links)?;
-    let names = named.into_iter().map(|(name, role)| (name.as_str(), role));
-    let names = names.chain(bridge.map(|bridge| (bridge, ROLE_BRIDGE)));
-    let mut interfaces = Vec::new();
-    for (slot, (name, role)) in (0..).zip(names) {
-        let mut interface = Interface {
-            name: name.to_owned(),
-            role,
-            slot,
-            kind: String::new(),
-            bridge: bridge.map(str::to_owned),
-            place: None,
-        };
-        let place = interface.find(links).map_err(|why| {
-            if why == GONE {
-                let there: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
-                return Fault::Usage(format!(
-                    "no interface {name} here (there are {}): check the name, or --netns",
-                    there.join(", ")
-                ));
-            }
-            Fault::HostCannot(format!("interface {name} is {why}"))
-        })?;
-        interface.place = Some(place);
-        interfaces.push(interface);
-    }
-    Ok(Interfaces::new(interfaces))
+/// Clients and origins by one interface: a one-armed router.
+pub(super) const ONE_ARMED: u32 = ROLE_LAN | ROLE_WAN;
+
+/// `ARPHRD_LOOPBACK`, in the kernel's word: what `*` stands for, and nobody means.
+const LOOPBACK: &str = "loopback";
+
+/// The names and patterns of `intercept.lan` and `intercept.wan`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roles(Vec<Entry>);
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) text: String,
+    /// [`ROLE_LAN`] or [`ROLE_WAN`].
+    pub(super) role: u32,
+    pub(super) is_pattern: bool,
 }
 
-/// The bridge that they are all ports of, if they are ports.
-fn common_bridge<'a>(
-    named: &[(&String, u32)],
-    links: &'a [Link],
-) -> Result<Option<&'a str>, Fault> {
-    let bridge_of = |name: &str| {
-        let link = links.iter().find(|link| link.name == name)?;
-        match link.bridge? {
-            Bridge::Port(index) => links.iter().find(|link| link.index == index),
-            Bridge::Device { .. } => None,
-        }
-    };
-    let mut bridges = named.iter().map(|(name, _)| (*name, bridge_of(name)));
-    let Some((first, bridge)) = bridges.next() else {
-        return Ok(None);
-    };
-    for (other, its) in bridges {
-        if its.map(|link| link.index) != bridge.map(|link| link.index) {
-            let shown = |name: &str, bridge: Option<&Link>| match bridge {
-                Some(bridge) => format!("{name} is a port of bridge {}", bridge.name),
-                None => format!("{name} is a port of none"),
+/// What a name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given<'a> {
+    /// None of ours.
+    Nothing,
+    /// Ours by its name: the roles, as bits.
+    Named(u32),
+    /// Ours by a pattern.
+    Matched(u32, &'a str),
+    /// A LAN by one pattern, a WAN by another.
+    Both { lan: &'a str, wan: &'a str },
+}
+
+impl Roles {
+    pub(super) fn new(intercept: &Intercept) -> Self {
+        let of = |list: &[String], role| {
+            let entry = |text: &String| Entry {
+                text: text.clone(),
+                role,
+                is_pattern: is_link_pattern(text),
             };
-            return Err(Fault::HostCannot(format!(
-                "{}, and {}: all interfaces of an instance are ports of one bridge, or none is \
-                 (to route between a bridge and something else, name the bridge itself)",
-                shown(first, bridge),
-                shown(other, its)
-            )));
+            list.iter().map(entry).collect::<Vec<_>>()
+        };
+        let lan = of(&intercept.lan, ROLE_LAN);
+        let wan = of(&intercept.wan, ROLE_WAN);
+        Self([lan, wan].concat())
+    }
+
+    /// The names, LANs first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().filter(|entry| !entry.is_pattern)
+    }
+
+    /// The patterns, LANs first.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().filter(|entry| entry.is_pattern)
+    }
+
+    /// What the link called `name` is, or would be. A name has the word before any pattern.
+    pub(super) fn of(&self, name: &str) -> Given<'_> {
+        let named = self.names().filter(|entry| entry.text == name);
+        let roles = named.fold(0, |roles, entry| roles | entry.role);
+        if roles != 0 {
+            return Given::Named(roles);
+        }
+        let matched = |role| {
+            let mut patterns = self.patterns();
+            let found = patterns.find(|it| it.role == role && matches_link(&it.text, name));
+            found.map(|pattern| pattern.text.as_str())
+        };
+        match (matched(ROLE_LAN), matched(ROLE_WAN)) {
+            (None, None) => Given::Nothing,
+            (Some(lan), None) => Given::Matched(ROLE_LAN, lan),
+            (None, Some(wan)) => Given::Matched(ROLE_WAN, wan),
+            (Some(lan), Some(wan)) => Given::Both { lan, wan },
         }
     }
-    Ok(bridge.map(|link| link.name.as_str()))
-}
 
-/// Refuses what would need an address of the bridge's own, or of somebody else, on a bridge.
-///
-/// # Errors
-///
-/// If the configuration asks for it.
-pub(super) fn check_sources(config: &Config, interfaces: &Interfaces) -> Result<(), Fault> {
-    let Some(bridge) = interfaces.bridge() else {
-        return Ok(());
-    };
-    let what = if config.spoof.source == SpoofSource::Proxy {
-        "spoof.source = \"proxy\"".to_owned()
-    } else if let Some(rule) = config
-        .rules
-        .iter()
-        .find(|rule| rule.source != Source::Client)
-    {
-        format!("the source of rule {:?}", rule.name)
-    } else {
-        return Ok(());
-    };
-    Err(Fault::HostCannot(format!(
-        "{what} does not go on a bridge: frames across {} are the client's, and so are their \
-         addresses",
-        bridge.name
-    )))
-}
-
-/// Refuses what would need an address on a host that has none, as a bridge may.
-///
-/// # Errors
-///
-/// If the configuration asks for it.
-pub(super) fn check_names(config: &Config, connected: &[Connected]) -> Result<(), Fault> {
-    let is_reachable = connected.iter().any(|subnet| subnet.index != LOOPBACK);
-    if config.http.host_dns && !is_reachable {
-        return Err(Fault::HostCannot(
-            "http.host_dns asks a name server, and this host has no address to ask from: give it \
-             one, or switch it off"
-                .to_owned(),
-        ));
+    /// Whether clients may come from a link of that name.
+    pub(super) fn is_lan(&self, name: &str) -> bool {
+        match self.of(name) {
+            Given::Named(role) | Given::Matched(role, _) => role & ROLE_LAN != 0,
+            Given::Nothing | Given::Both { .. } => false,
+        }
     }
-    Ok(())
-}
 
-/// Why an interface has no place: it does not exist.
-const GONE: &str = "gone";
+    /// The names and patterns of LANs.
+    pub(super) fn lans(&self) -> impl Iterator<Item = &str> {
+        let lans = self.0.iter().filter(|entry| entry.role == ROLE_LAN);
+        lans.map(|entry| entry.text.as_str())
+    }
 
-impl Interface {
-    /// Where it is now.
-    ///
-    /// # Errors
-    ///
-    /// What it is instead.
-    pub(super) fn find(&self, links: &[Link]) -> Result<Place, String> {
-        let Some(link) = links.iter().find(|link| link.name == self.name) else {
-            return Err(GONE.to_owned());
-        };
-        let Some(framing) = link.framing else {
-            return Err(format!(
-                "of link type {}: weir intercepts on Ethernet interfaces and on those without a \
-                 link-layer header (ppp, tun, wireguard, ipip, sit, gre)",
-                link.kind
-            ));
-        };
-        Ok(Place {
-            index: link.index,
-            framing,
-            role: self.role,
-            slot: self.slot,
-            bridge: self.find_bridge(link, links)?,
+    /// The links that are meant, with their roles.
+    pub(super) fn sort<'a>(
+        &'a self,
+        links: &'a [Link],
+    ) -> impl Iterator<Item = (&'a Link, Given<'a>)> {
+        let given = links.iter().map(|link| (link, self.of(&link.name)));
+        given.filter(|(link, given)| match given {
+            Given::Nothing => false,
+            Given::Named(_) => true,
+            Given::Matched(..) | Given::Both { .. } => link.kind != LOOPBACK,
         })
     }
 
-    fn find_bridge(&self, link: &Link, links: &[Link]) -> Result<Option<attach::Bridge>, String> {
-        let bridge = match link.bridge {
-            Some(Bridge::Port(index)) => links.iter().find(|link| link.index == index),
-            Some(Bridge::Device { .. }) if self.role == ROLE_BRIDGE => Some(link),
+    /// What is wrong with links that are both LAN and WAN.
+    pub(super) fn contradictions(&self, links: &[Link]) -> Vec<String> {
+        let sorted = self.sort(links);
+        let both = sorted.filter_map(|(link, given)| match given {
+            Given::Both { lan, wan } => Some((&link.name, lan, wan)),
             _ => None,
-        };
-        match (bridge, &self.bridge) {
-            (None, None) => Ok(None),
-            (Some(bridge), Some(name)) if bridge.name == *name && filters_vlans(bridge) => {
-                Err(format!(
-                    "of bridge {name}, which filters VLANs, and what weir sends has no VLAN there: \
-                     switch it off (ip link set {name} type bridge vlan_filtering 0), or use a \
-                     bridge for each VLAN"
-                ))
-            }
-            (Some(bridge), Some(name)) if bridge.name == *name => Ok(Some(attach::Bridge {
-                index: bridge.index,
-                mac: bridge.mac,
-            })),
-            (Some(bridge), None) => Err(format!(
-                "a port of bridge {}, and was none: restart weir for it",
-                bridge.name
-            )),
-            (_, Some(name)) => Err(format!("no port of bridge {name} any more")),
-        }
+        });
+        both.map(|(name, lan, wan)| {
+            format!(
+                "interface {name} is a LAN by \"{lan}\" and a WAN by \"{wan}\", so nothing is \
+                 intercepted on it: name it in intercept.lan or in intercept.wan, which comes before \
+                 patterns, or give it another name"
+            )
+        })
+        .collect()
     }
 }
 
-fn filters_vlans(link: &Link) -> bool {
-    matches!(
-        link.bridge,
-        Some(Bridge::Device {
-            filters_vlans: true,
-            ..
-        })
-    )
+/// For people and `weir status`.
+pub(super) const fn role_name(role: u32) -> &'static str {
+    match role {
+        ONE_ARMED => "lan+wan",
+        ROLE_LAN => "lan",
+        ROLE_BRIDGE => "bridge",
+        _ => "wan",
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use proxy_ebpf::framing::Framing;
-
     use super::*;
 
-    fn link(index: u32, name: &str, bridge: Option<Bridge>) -> Link {
+    fn roles(lan: &[&str], wan: &[&str]) -> Roles {
+        let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Roles::new(&Intercept {
+            lan: list(lan),
+            wan: list(wan),
+            ..Intercept::default()
+        })
+    }
+
+    fn link(name: &str, kind: &str) -> Link {
         Link {
             name: name.to_owned(),
-            index,
-            framing: Some(Framing::Ethernet),
-            kind: "ether".to_owned(),
+            index: 7,
+            framing: None,
+            kind: kind.to_owned(),
             vrf: None,
-            bridge,
-            mac: [2, 0, 0, 0, 0, 9],
+            bridge: None,
+            mac: [0; 6],
         }
     }
 
-    fn network(filters_vlans: bool) -> Vec<Link> {
-        let device = Bridge::Device {
-            filters_vlans,
-            netfilter: [4, 0],
+    #[test]
+    fn a_name_comes_before_patterns() {
+        let roles = roles(&["ppp*", "wan7"], &["ppp9", "wan*"]);
+        assert_eq!(roles.of("ppp0"), Given::Matched(ROLE_LAN, "ppp*"));
+        assert_eq!(roles.of("ppp9"), Given::Named(ROLE_WAN));
+        assert_eq!(roles.of("wan7"), Given::Named(ROLE_LAN));
+        assert_eq!(roles.of("wan0"), Given::Matched(ROLE_WAN, "wan*"));
+        assert_eq!(roles.of("eth0"), Given::Nothing);
+        assert!(roles.is_lan("ppp0") && roles.is_lan("wan7"));
+        assert!(!roles.is_lan("ppp9") && !roles.is_lan("eth0"));
+    }
+
+    #[test]
+    fn patterns_of_both_sides_contradict_each_other() {
+        let roles = roles(&["ppp*"], &["*1"]);
+        let (lan, wan) = ("ppp*", "*1");
+        assert_eq!(roles.of("ppp1"), Given::Both { lan, wan });
+        assert!(!roles.is_lan("ppp1"));
+        let links = [link("ppp1", "ppp"), link("ppp2", "ppp")];
+        let [said] = &roles.contradictions(&links)[..] else {
+            panic!("one");
         };
-        vec![
-            link(9, "br0", Some(device)),
-            link(1, "p1", Some(Bridge::Port(9))),
-            link(2, "p2", Some(Bridge::Port(9))),
-            link(3, "eth0", None),
-        ]
-    }
-
-    fn resolved(lan: &str, wan: &str, links: &[Link]) -> Result<Interfaces, String> {
-        let mut config = Config::default();
-        config.intercept.lan = vec![lan.to_owned()];
-        config.intercept.wan = vec![wan.to_owned()];
-        resolve(&config, links).map_err(|fault| fault.to_string())
+        assert!(said.contains("ppp1 is a LAN by \"ppp*\" and a WAN by \"*1\""));
     }
 
     #[test]
-    fn ports_bring_their_bridge() {
-        let interfaces = resolved("p1", "p2", &network(false)).unwrap();
-        assert_eq!(interfaces.names(), ["p1", "p2", "br0"]);
-        for interface in interfaces.iter() {
-            let bridge = interface.place.unwrap().bridge.unwrap();
-            assert_eq!((bridge.index, bridge.mac[5]), (9, 9));
-        }
-        // The bridge itself is an interface like others.
-        let interfaces = resolved("br0", "eth0", &network(true)).unwrap();
-        assert_eq!(interfaces.names(), ["br0", "eth0"]);
-        assert!(
-            interfaces
-                .iter()
-                .all(|it| it.place.unwrap().bridge.is_none())
+    fn loopback_is_meant_by_nobody() {
+        let roles = roles(&["*"], &["eth0", "l*"]);
+        let links = [
+            link("lo", "loopback"),
+            link("eth0", "ether"),
+            link("tun0", "none"),
+        ];
+        let sorted: Vec<_> = roles
+            .sort(&links)
+            .map(|(link, given)| (link.name.as_str(), given))
+            .collect();
+        assert_eq!(
+            sorted,
+            [
+                ("eth0", Given::Named(ROLE_WAN)),
+                ("tun0", Given::Matched(ROLE_LAN, "*"))
+            ]
         );
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused() {
-        let why = |lan, wan, filters| resolved(lan, wan, &network(filters)).err().unwrap();
-        let filters = why("p1", "p2", true);
-        assert!(filters.contains("p1 is of bridge br0, which filters VLANs"));
-        assert!(why("p1", "eth0", false).contains("eth0 is a port of none"));
-        assert!(why("p1", "eth7", false).contains("eth7"));
-        assert!(why("eth0", "eth7", false).contains("no interface eth7 here"));
-    }
-
-    #[test]
-    fn a_port_that_left_and_one_that_became_a_port() {
-        let mut links = network(false);
-        let bridged = resolved("p1", "p2", &links).unwrap();
-        let routed = resolved("eth0", "br0", &links).unwrap();
-        links[1].bridge = None;
-        links[3].bridge = Some(Bridge::Port(9));
-        let find = |interfaces: &Interfaces| interfaces.iter().next().unwrap().find(&links);
-        assert!(
-            find(&bridged)
-                .unwrap_err()
-                .contains("no port of bridge br0 any more")
-        );
-        assert!(find(&routed).unwrap_err().contains("restart weir"));
-
-        let filtering = network(true);
-        let now = bridged.iter().next().unwrap().find(&filtering);
-        assert!(now.unwrap_err().contains("which filters VLANs"));
+        assert_eq!(roles.contradictions(&links), [""; 0]);
     }
 }

@@ -10,14 +10,14 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, AccessTarget, Config, LogFormat, LogQuery, SpoofSource},
+    config::{self, AccessTarget, Config, LogFormat, LogQuery, SpoofSource, Ttl},
     http::HeadLimits,
     learn::Reports,
     netconf::delivery::Plan,
     observe::{AccessLog, Format, JOURNAL_SOCKET, Sink, Stats, Style},
     policy::Policy,
     session::{Clients, Flows, Patience, Shared},
-    upstream::{Legs, Names, Pending, Source, Upstream},
+    upstream::{Connects, Conntrack, Legs, Names, Pending, Source, Upstream},
 };
 
 const _: () = assert!(config::MAX_PORTS == MAX_PORTS);
@@ -65,12 +65,13 @@ pub(super) fn keep_following(mut settings: Settings, before: &Settings) -> Optio
 }
 
 /// Which table and marks.
-pub(super) const fn plan(config: &Config) -> Plan {
+pub(super) fn plan(config: &Config) -> Plan {
     Plan {
         table: config.host.table,
         priority: config.host.priority,
         steer_mark: config.host.steer_mark,
         socket_mark: config.host.socket_mark,
+        output_mark: config.intercept.output.then_some(config.host.output_mark),
     }
 }
 
@@ -126,12 +127,16 @@ pub(super) struct Lasting {
     pub(super) valve: watch::Sender<[u64; 2]>,
     pub(super) pressure: Arc<Notify>,
     pub(super) pending: Arc<Pending>,
+    pub(super) connects: Arc<Connects>,
     pub(super) legs: Arc<Legs>,
+    pub(super) conntrack: Arc<Conntrack>,
     pub(super) names: Arc<Names>,
     pub(super) clients: Arc<Clients>,
     pub(super) flows: Arc<Flows>,
     pub(super) reports: Arc<Reports>,
     pub(super) declining: Arc<Semaphore>,
+    /// How much forwarding takes off the time to live: nothing on a bridge.
+    pub(super) hops: u8,
 }
 
 /// So many clients at once are told why they are not served; the others are reset.
@@ -179,12 +184,18 @@ impl Lasting {
                 SpoofSource::Proxy => Source::Own,
             },
             dscp: config.spoof.dscp,
+            ttl: match config.spoof.ttl {
+                Ttl::Copy => Some(self.hops),
+                Ttl::Own => None,
+            },
             upstream: Upstream {
                 ports: config.spoof.ports.clone(),
                 mark: config.host.socket_mark,
                 timeout: config.limits.connect_timeout,
                 legs: Arc::clone(&self.legs),
                 pending: Arc::clone(&self.pending),
+                conntrack: Arc::clone(&self.conntrack),
+                connects: Arc::clone(&self.connects),
             },
             stats: Arc::clone(&self.stats),
             log: self.log.clone(),

@@ -9,27 +9,30 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::unistd::Gid;
-use proxy_ebpf::{abi::MAX_WORKERS, settings::ROLE_LAN};
+use proxy_ebpf::abi::MAX_WORKERS;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
+    astray::Astray,
     bridge::{self, Crossing},
     bypass::Lists,
     instance::Claim,
     interfaces::Interfaces,
     keeper::{Inputs, Keeper, Running, Signals},
-    learn, preflight, roles,
+    learn,
+    looping::Loops,
+    ports, preflight,
     settings::{self, DECLINING, Lasting},
     surroundings,
+    tracking::Tracking,
     translations::{self, Translations},
     undo,
     valves::Valves,
     worker::{Assignment, Worker},
 };
 use crate::{
-    bypass::InterfaceName,
     config::Config,
     control::Server,
     dataplane::{Dataplane, attach},
@@ -40,12 +43,13 @@ use crate::{
         self, addresses,
         delivery::{self, DeliveryError},
         journal::Journal,
-        links, netns, sysctl, watch as network,
+        links, netns, sysctl,
+        watch::{self as network, Changes},
     },
     observe::{AccessLog, Stats},
     policy::Policy,
     session::{Clients, Flows},
-    upstream::{Legs, Names, Pending},
+    upstream::{Connects, Legs, Names, Pending},
 };
 
 /// Heartbeats written before the first would be stale.
@@ -86,14 +90,13 @@ async fn start_claimed(
     undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
     let handle = netconf::connect()?;
     let links = links::list(&handle).await?;
-    let interfaces = roles::resolve(config, &links)?;
-    roles::check_sources(config, &interfaces)?;
-    roles::check_names(config, &addresses::connected(&handle).await?)?;
+    let mut interfaces = Interfaces::new(config, &links)?;
+    ports::check_sources(config, &interfaces)?;
+    ports::check_names(config, &addresses::connected(&handle).await?)?;
     // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
     // where its journal is lost.
-    for interface in interfaces.iter() {
-        let index = interface.place.map_or(0, |place| place.index);
-        attach::detach_all(&interface.name, index)?;
+    for link in &links {
+        attach::detach_all(&link.name, link.index)?;
     }
     let plan = settings::plan(config);
     delivery::remove_all(&handle, plan.table).await?;
@@ -111,7 +114,7 @@ async fn start_claimed(
         &config.bypass.path(&options.instance),
         config.bypass.entries,
         config.bypass.damaged,
-        lans(&interfaces),
+        Some(interfaces.roles.clone()),
     )?;
     let group = preflight::group(config.control.group.as_deref())?;
     let policy = Policy::compile(&config.rules).map_err(|error| Fault::Usage(error.to_string()))?;
@@ -120,6 +123,7 @@ async fn start_claimed(
     let connections = preflight::connection_limit(config.limits.connections);
     let room = translations::capacity(connections);
     let mut dataplane = Dataplane::load(room)?;
+    interfaces.number(&mut lists);
     lists.load(&mut dataplane)?;
     let listeners = open_listeners(&mut dataplane, config, &families, workers)?;
 
@@ -127,8 +131,8 @@ async fn start_claimed(
         instance: options.instance.clone(),
         pid: std::process::id(),
         netns: netns::current_id()?,
-        interfaces: interfaces.names(),
         socket_mark: plan.socket_mark,
+        programs: dataplane.program_numbers()?,
         table: plan.table,
         sysctls: previous(&interfaces)?,
     };
@@ -144,16 +148,24 @@ async fn start_claimed(
             valve: watch::Sender::new([0; 2]),
             pressure: Arc::new(Notify::new()),
             pending: Arc::new(Pending::default()),
+            connects: Arc::new(Connects::default()),
             legs: Arc::new(Legs::new(config.spoof.ports.clone())),
+            conntrack: Arc::default(),
             names: Arc::new(Names::default()),
             clients: Arc::new(Clients::default()),
             flows: Arc::new(Flows::new(cut)),
             reports,
             declining: Arc::new(Semaphore::new(DECLINING)),
+            hops: u8::from(interfaces.bridge().is_none()),
         },
-        valves: Valves::new(interfaces.iter().count()),
+        valves: Valves::default(),
+        output: None,
+        loops: Loops::default(),
         translations: Translations::new(room),
+        tracking: Tracking::default(),
+        defragmentation: Vec::new(),
         learner: Learner::new(learn::terms(&options.config)),
+        astray: Astray::default(),
         seen,
         started: Instant::now(),
         shared: None,
@@ -165,6 +177,7 @@ async fn start_claimed(
         dataplane,
         lists,
         handle,
+        strict: netconf::connect_strictly()?,
         interfaces,
         crossing: Crossing::new(&families),
         warnings: BTreeSet::new(),
@@ -202,22 +215,21 @@ async fn begin(
     signals: Signals,
     group: Option<Gid>,
 ) -> Result<(Inputs, Vec<Worker>)> {
-    let changed = Arc::new(Notify::new());
-    let stations = Arc::new(Notify::new());
+    let changes = Arc::new(Changes::default());
     let bridge = keeper.interfaces.bridge().cloned();
-    network::spawn(
-        Arc::clone(&changed),
-        bridge.is_some().then(|| Arc::clone(&stations)),
-    )?;
+    network::spawn(Arc::clone(&changes), bridge.is_some())?;
     keeper.refresh_own_addresses().await?;
+    if let Some(held) = keeper.defragmentation(keeper.options.config.intercept.defragment)? {
+        keeper.defragmentation = held;
+    }
     keeper
         .plan
         .add_routes(&keeper.handle, &keeper.families)
         .await?;
     // What comes in by a port comes up through the bridge.
-    let entrances = match bridge {
+    let entrances: Vec<_> = match bridge {
         Some(bridge) => vec![bridge.name],
-        None => keeper.interfaces.names(),
+        None => keeper.interfaces.iter().map(|it| it.name.clone()).collect(),
     };
     for name in entrances {
         keeper
@@ -225,7 +237,6 @@ async fn begin(
             .add_rules(&keeper.handle, &name, &keeper.families)
             .await?;
     }
-    keeper.tend_bridge().await;
 
     let config = &keeper.options.config;
     let shared = watch::Sender::new(keeper.lasting.shared(config, policy, keeper.connections));
@@ -244,22 +255,22 @@ async fn begin(
     keeper.shared = Some(shared);
 
     let settings = settings::kernel(config, &keeper.families, keeper.workers);
-    keeper.dataplane.set_settings(settings)?;
     keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
-    for interface in keeper.interfaces.iter() {
-        if let Some(place) = &interface.place {
-            keeper.dataplane.attach(&interface.name, place)?;
-        }
+    let links = links::list(&keeper.handle).await?;
+    if let Some(fault) = keeper.follow_links(&links).await.into_iter().next() {
+        return Err(fault);
     }
+    keeper.tend_bridge().await;
+    // Until here no port is watched.
+    keeper.dataplane.set_settings(settings)?;
+
+    keeper.begin_output().await?;
 
     let (calls, call_inputs) = mpsc::channel(16);
     let server = Server::start(claim.run_dir(), calls, group)
         .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
     keeper.look_around().await;
-    Ok((
-        Inputs::new(call_inputs, changed, stations, server, signals),
-        workers,
-    ))
+    Ok((Inputs::new(call_inputs, changes, server, signals), workers))
 }
 
 /// A worker's listeners of all families, each in its slot.
@@ -285,15 +296,6 @@ fn open_listeners(
         all.push(listeners);
     }
     Ok(all)
-}
-
-/// The LANs that bypass entries may name, and their slots.
-fn lans(interfaces: &Interfaces) -> BTreeMap<InterfaceName, u32> {
-    let lans = interfaces
-        .iter()
-        .filter(|interface| interface.role == ROLE_LAN);
-    lans.filter_map(|lan| Some((lan.name.parse().ok()?, lan.slot)))
-        .collect()
 }
 
 /// The kernel parameters that will be changed, as they are.

@@ -6,19 +6,17 @@ use anyhow::Result;
 use proxy_ebpf::{counter::Event, settings::MODE_DRAIN, verdict::Reason};
 use serde_json::{Map, Value, json};
 
-use super::{keeper::Keeper, surroundings::Warning};
+use super::{
+    interfaces::Interface,
+    keeper::Keeper,
+    roles::{Entry, role_name},
+};
 
 /// The line that scripts wait for.
 pub(super) fn announce(keeper: &Keeper) {
-    let names = |role: &str| {
-        let of_role = keeper.interfaces.iter().filter(|i| i.role_name() == role);
-        of_role
-            .map(|interface| interface.name.as_str())
-            .collect::<Vec<_>>()
-            .join(",")
-    };
-    let ports = &keeper.options.config.intercept.ports;
-    let ports = ports
+    let intercept = &keeper.options.config.intercept;
+    let ports = intercept
+        .ports
         .iter()
         .map(u16::to_string)
         .collect::<Vec<_>>()
@@ -31,8 +29,8 @@ pub(super) fn announce(keeper: &Keeper) {
         .join("+");
     let line = format!(
         "weir: intercepting {families} port {ports} from {} to {} (instance {}, {} workers)\n",
-        names("lan"),
-        names("wan"),
+        intercept.lan.join(","),
+        intercept.wan.join(","),
         keeper.options.instance,
         keeper.workers,
     );
@@ -63,11 +61,30 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
                 "kind": interface.kind,
                 "framing": interface.place.map(|place| place.framing.as_str()),
                 "attached": interface.place.is_some(),
+                "reattached": interface.attached.saturating_sub(1),
+                "pattern": interface.pattern,
+            })
+        })
+        .collect();
+    let patterns: Vec<_> = keeper
+        .interfaces
+        .roles
+        .patterns()
+        .map(|Entry { text, role, .. }| {
+            let brought = |it: &&Interface| it.pattern.as_ref() == Some(text) && it.role == *role;
+            let links = keeper.interfaces.iter().filter(brought);
+            json!({
+                "pattern": text,
+                "role": role_name(*role),
+                "links": links.map(|link| link.name.as_str()).collect::<Vec<_>>(),
+                "attached": keeper.interfaces.brought(text),
             })
         })
         .collect();
     let stats = keeper.lasting.stats.snapshot();
     let valves = keeper.open_valves();
+    let warnings = keeper.warnings.iter().map(|it| it.text().to_owned());
+    let warnings: Vec<_> = warnings.chain(keeper.astray()).collect();
     Ok(json!({
         "instance": keeper.options.instance,
         "version": env!("CARGO_PKG_VERSION"),
@@ -77,7 +94,8 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "valve": valves.first().map(|valve| &valve["reason"]),
         "valves": valves,
         "interfaces": interfaces,
-        "warnings": keeper.warnings.iter().map(Warning::text).collect::<Vec<_>>(),
+        "patterns": patterns,
+        "warnings": warnings,
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },
@@ -87,6 +105,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "bytes_out": stats.bytes_out,
         "flows": flows,
         "packets": packets,
+        "output": keeper.output_status()?,
         "outcomes": stats.reasons,
         "asymmetries": stats.asymmetries,
         "hosts": stats.hosts,

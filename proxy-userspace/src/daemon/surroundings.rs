@@ -34,6 +34,14 @@ impl Warning {
             Self::Broken(text) | Self::Different(text) => text,
         }
     }
+
+    /// Says it in the log.
+    pub(super) fn tell(&self) {
+        match self {
+            Self::Broken(text) => tracing::error!("{text}"),
+            Self::Different(text) => tracing::warn!("{text}"),
+        }
+    }
 }
 
 /// Refuses a network in which interception cannot work.
@@ -44,11 +52,14 @@ pub(super) async fn check(
     families: &[u8],
 ) -> Result<()> {
     let connected = addresses::connected(handle).await?;
-    let broken = in_vrfs(interfaces, links).into_iter().chain(overlaps(
-        &lans(interfaces),
-        &connected,
-        families,
-    ));
+    let ours = interfaces.among(links);
+    let lans = lans(&ours);
+    let broken = interfaces
+        .roles
+        .contradictions(links)
+        .into_iter()
+        .chain(in_vrfs(&ours, links))
+        .chain(overlaps(&lans, &connected, families));
     match broken.reduce(|all, one| all + "; " + &one) {
         None => Ok(()),
         Some(all) => Err(Fault::HostCannot(all).into()),
@@ -68,12 +79,7 @@ impl Keeper {
         for warning in self.warnings.difference(&now) {
             tracing::info!("no longer: {}", warning.text());
         }
-        for warning in now.difference(&self.warnings) {
-            match warning {
-                Warning::Broken(text) => tracing::error!("{text}"),
-                Warning::Different(text) => tracing::warn!("{text}"),
-            }
-        }
+        now.difference(&self.warnings).for_each(Warning::tell);
         self.warnings = now;
     }
 
@@ -82,34 +88,40 @@ impl Keeper {
         let links = links::list(&self.handle).await?;
         let connected = addresses::connected(&self.handle).await?;
         let rules = rules::of_others(&self.handle, self.plan.table).await?;
-        let lans = lans(&self.interfaces);
-        let broken = in_vrfs(&self.interfaces, &links)
-            .into_iter()
-            .chain(overlaps(&lans, &connected, &self.families));
+        let ours = self.interfaces.among(&links);
+        let lans = lans(&ours);
+        let refused = self.interfaces.refused.iter().cloned();
+        let broken = refused.chain(in_vrfs(&ours, &links)).chain(overlaps(
+            &lans,
+            &connected,
+            &self.families,
+        ));
         let names: Vec<_> = lans.iter().map(|(name, _)| *name).collect();
         let dscp = config.spoof.dscp == Dscp::Copy;
         let different = rules
             .iter()
             .filter(|rule| self.families.contains(&rule.family()))
             .filter_map(|rule| different(rule, &names, dscp));
+        let broken = broken.chain(self.loops.warnings());
         Ok(broken
             .map(Warning::Broken)
             .chain(different.map(Warning::Different))
+            .chain(self.tracking.warning().cloned())
             .chain(self.warnings_of_bridge(&links))
             .collect())
     }
 }
 
 /// Name and index of each LAN that is there.
-fn lans(interfaces: &Interfaces) -> Vec<(&str, u32)> {
-    let lans = interfaces.iter().filter(|it| it.role == ROLE_LAN);
-    lans.filter_map(|lan| Some((lan.name.as_str(), lan.place?.index)))
+fn lans<'a>(ours: &[(&'a Link, u32)]) -> Vec<(&'a str, u32)> {
+    let lans = ours.iter().filter(|(_, role)| role & ROLE_LAN != 0);
+    lans.map(|(lan, _)| (lan.name.as_str(), lan.index))
         .collect()
 }
 
 /// What is wrong with interfaces of ours that have a part in a VRF.
-fn in_vrfs(interfaces: &Interfaces, links: &[Link]) -> Vec<String> {
-    let ours = interfaces.iter().map(|interface| interface.name.as_str());
+fn in_vrfs(ours: &[(&Link, u32)], links: &[Link]) -> Vec<String> {
+    let ours = ours.iter().map(|(link, _)| link.name.as_str());
     ours.filter_map(|name| in_vrf(name, links)).collect()
 }
 

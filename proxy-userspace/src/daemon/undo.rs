@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use tokio::time::sleep;
 
-use super::instance::{self, Claim};
+use super::{
+    instance::{self, Claim},
+    moved,
+};
 use crate::{
     config::Host,
     dataplane::attach,
@@ -39,6 +42,7 @@ pub(super) async fn undo(journal: &Journal, patience: Duration) -> Result<()> {
     for link in links::list(&handle).await? {
         attach::detach_all(&link.name, link.index)?;
     }
+    moved::detach_elsewhere(&journal.programs);
     delivery::remove_all(&handle, journal.table).await?;
     put_back(&journal.sysctls);
     // Whatever was still closing while the programs went.
@@ -93,8 +97,8 @@ pub(super) fn left_by(instance: &str, run_dir: &Path, usual: &Host) -> Result<Ve
         instance: instance.to_owned(),
         pid: 0,
         netns,
-        interfaces: Vec::new(),
         socket_mark: usual.socket_mark,
+        programs: Vec::new(),
         table: usual.table,
         sysctls: BTreeMap::new(),
     };

@@ -3,35 +3,46 @@
 use std::time::Instant;
 
 use proxy_ebpf::{
+    abi::MAX_INTERFACES,
     counter::Delivery as Count,
     key::{IPV4, IPV6},
-    settings::{ROLE_BRIDGE, ROLE_LAN},
+    settings::{LOOPING, NO_RETURN_PATH, ROLE_BRIDGE, ROLE_LAN},
     verdict::Reason,
 };
 use serde_json::{Value, json};
 
 use super::{
     keeper::Keeper,
+    output::{self, Output},
+    roles::ONE_ARMED,
     valve::{Delivery, ReturnPath},
 };
 
 /// IPv4 and IPv6, in the order of the places in settings and maps.
-const FAMILIES: [(u32, &str); 2] = [(IPV4, "ipv4"), (IPV6, "ipv6")];
+pub(super) const FAMILIES: [(u32, &str); 2] = [(IPV4, "ipv4"), (IPV6, "ipv6")];
 
 /// All valves.
-#[derive(Default)]
 pub(super) struct Valves {
     /// For each interface, by its slot, and family.
     delivery: Vec<[Delivery; 2]>,
     return_path: [ReturnPath; 2],
 }
 
-impl Valves {
-    /// All closed, for so many interfaces.
-    pub(super) fn new(interfaces: usize) -> Self {
+/// All closed.
+impl Default for Valves {
+    fn default() -> Self {
         Self {
-            delivery: vec![Default::default(); interfaces],
+            delivery: vec![Default::default(); MAX_INTERFACES as usize],
             return_path: Default::default(),
+        }
+    }
+}
+
+impl Valves {
+    /// Closes those of the interface that is in this slot from now on.
+    pub(super) fn close(&mut self, slot: u32) {
+        if let Some(valves) = self.delivery.get_mut(slot as usize) {
+            *valves = Default::default();
         }
     }
 
@@ -43,9 +54,9 @@ impl Valves {
         })
     }
 
-    /// IPv4 and IPv6: not 0 where origins do not answer.
-    pub(super) fn of_origins(&self) -> [u32; 2] {
-        [0, 1].map(|place| u32::from(self.return_path[place].opened().is_some()))
+    /// IPv4 and IPv6: whether origins do not answer.
+    fn of_origins(&self) -> [bool; 2] {
+        [0, 1].map(|place| self.return_path[place].opened().is_some())
     }
 }
 
@@ -55,13 +66,32 @@ impl Keeper {
         if self.options.config.valve.enabled {
             self.look_at_deliveries();
             self.look_at_origins();
+            let valve = &self.options.config.valve;
+            if let Some(output) = &mut self.output {
+                output.look(&mut self.dataplane, valve.window, valve.probe);
+            }
         }
     }
 
     /// Closes them all; what is wrong will open them again.
     pub(super) fn close_valves(&mut self) {
-        self.valves = Valves::new(self.interfaces.iter().count());
+        self.valves = Valves::default();
         self.tell_interfaces();
+        self.forget_loops();
+        if let Some(output) = &mut self.output {
+            output.close_valves(&mut self.dataplane);
+        }
+    }
+
+    /// For the programs, IPv4 and IPv6: why our connections do not come about, if they do not.
+    pub(super) fn way_out(&self) -> [u32; 2] {
+        let (silent, looping) = (self.valves.of_origins(), self.loops.open_valves());
+        let enabled = self.options.config.valve.enabled;
+        [0, 1].map(|place| match (looping[place], silent[place]) {
+            (true, _) if enabled => LOOPING,
+            (_, true) => NO_RETURN_PATH,
+            _ => 0,
+        })
     }
 
     fn look_at_deliveries(&mut self) {
@@ -73,7 +103,8 @@ impl Keeper {
         } else {
             ROLE_LAN
         };
-        for interface in self.interfaces.iter().filter(|i| i.role == entrance) {
+        let entrances = self.interfaces.iter().filter(|it| it.role & entrance != 0);
+        for interface in entrances {
             for (place, (family, name)) in FAMILIES.into_iter().enumerate() {
                 let count = |what| self.dataplane.delivery(interface.slot, family, what);
                 let (Ok(marked), Ok(delivered)) = (count(Count::Marked), count(Count::Delivered))
@@ -88,23 +119,8 @@ impl Keeper {
                     continue;
                 }
                 changed = true;
-                if valve.is_open() {
-                    tracing::error!(
-                        reason = Reason::NotDelivered.as_str(),
-                        interface = interface.name,
-                        family = name,
-                        "valve opened: intercepted SYNs do not reach the listener (does the \
-                         firewall's INPUT chain drop TCP to the watched ports from there?); new \
-                         flows go direct, one in {} is tried",
-                        self.options.config.valve.probe
-                    );
-                } else {
-                    tracing::warn!(
-                        interface = interface.name,
-                        family = name,
-                        "valve closed: intercepting again"
-                    );
-                }
+                let probe = self.options.config.valve.probe;
+                tell_delivery(valve.is_open(), &interface.name, name, probe);
             }
         }
         if changed {
@@ -128,8 +144,14 @@ impl Keeper {
                 tracing::error!(
                     reason = Reason::NoReturnPath.as_str(),
                     family = name,
-                    "valve opened: no origin answers our connections (NAT on the WAN, or answers \
-                     take another way); new flows go direct, one in {} is tried",
+                    "valve opened: no origin answers our connections ({}); new flows go direct, one \
+                     in {} is tried",
+                    if self.interfaces.iter().any(|it| it.role == ONE_ARMED) {
+                        "answers take another way: does the gateway send them to clients in its own \
+                         subnet directly?"
+                    } else {
+                        "NAT on the WAN, or answers take another way"
+                    },
                     self.options.config.valve.probe
                 );
                 self.lasting.valve.send_modify(|times| times[place] += 1);
@@ -164,11 +186,37 @@ impl Keeper {
                     }));
                 }
             }
-            if self.valves.of_origins()[place] != 0 {
-                let reason = Reason::NoReturnPath.as_str();
-                open.push(json!({ "reason": reason, "family": family, "interface": null }));
+            let output = self.output.as_ref().map(Output::open_valves);
+            if output.is_some_and(|valves| valves[place] != 0) {
+                let reason = Reason::NotDelivered.as_str();
+                open.push(json!({
+                    "reason": reason, "family": family, "interface": output::NAME,
+                }));
             }
+            let reason = match self.way_out()[place] {
+                0 => continue,
+                LOOPING => Reason::Looping,
+                _ => Reason::NoReturnPath,
+            };
+            let reason = reason.as_str();
+            open.push(json!({ "reason": reason, "family": family, "interface": null }));
         }
         open
+    }
+}
+
+/// Says that the valve of an interface and family has opened or closed.
+pub(super) fn tell_delivery(open: bool, interface: &str, family: &str, probe: u32) {
+    if open {
+        tracing::error!(
+            reason = Reason::NotDelivered.as_str(),
+            interface,
+            family,
+            "valve opened: intercepted SYNs do not reach the listener (does the firewall's INPUT \
+             chain drop TCP to the watched ports from there?); new flows go direct, one in \
+             {probe} is tried"
+        );
+    } else {
+        tracing::warn!(interface, family, "valve closed: intercepting again");
     }
 }

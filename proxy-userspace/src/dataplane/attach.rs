@@ -2,10 +2,12 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId};
+use aya::programs::{
+    ProgramError, ProgramInfo, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId,
+};
 use proxy_ebpf::{
     abi::{PROGRAM_BRIDGE, PROGRAM_LEAVE, PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
     bridge::Mac,
@@ -14,8 +16,9 @@ use proxy_ebpf::{
 };
 use thiserror::Error;
 
-use super::{Dataplane, DataplaneError, chain, listen_program, writing};
-use crate::sys::bpf::{self, Hook};
+use super::{Dataplane, DataplaneError, chain, classifier, listen_program, writing};
+use crate::sys::bpf;
+pub use crate::sys::bpf::Hook;
 
 /// The programs that we attach to interfaces.
 const OURS: [&str; 5] = [
@@ -37,6 +40,8 @@ pub struct Place {
     pub role: u32,
     /// Its place among the interfaces.
     pub slot: u32,
+    /// The number by which bypass entries know it; 0 for what is no LAN.
+    pub lan: u32,
     /// The bridge that it is a port of, or that it is.
     pub bridge: Option<Bridge>,
 }
@@ -78,19 +83,37 @@ pub struct AttachError {
     operation: &'static str,
     at: String,
     cause: String,
+    errno: Option<i32>,
     remedy: &'static str,
+}
+
+impl AttachError {
+    pub(super) const fn is_of_a_missing_link(&self) -> bool {
+        matches!(self.errno, Some(libc::ENODEV))
+    }
 }
 
 /// Keeps the `sk_lookup` program attached; see [`Dataplane::detach_listen`].
 pub struct ListenLink(SkLookupLinkId);
 
 impl Dataplane {
-    /// Gives the interface its role and attaches the TC programs for it.
+    /// Gives the interface its role and attaches the TC programs for it. On an error it carries
+    /// none of them.
     ///
     /// # Errors
     ///
     /// If the map or the interface refuses.
     pub fn attach(&mut self, name: &str, place: &Place) -> Result<(), DataplaneError> {
+        let attached = self.attach_all(name, place);
+        if attached.is_err() {
+            // What is said is why it could not be attached.
+            let _ = self.forget(place.index);
+            let _ = self.detach(name, place.index);
+        }
+        attached
+    }
+
+    fn attach_all(&mut self, name: &str, place: &Place) -> Result<(), DataplaneError> {
         self.set_role(place, [0; 2])?;
         for (program, hook) in place.programs() {
             self.attach_to(name, place.index, program, hook)?;
@@ -106,15 +129,48 @@ impl Dataplane {
         hook: Hook,
     ) -> Result<(), DataplaneError> {
         let program = self.program_fd(program)?;
-        bpf::attach_tcx(program.as_fd(), index, hook).map_err(|error| {
-            let remedy = match error.raw_os_error() {
-                Some(libc::EINVAL) => " (TCX needs Linux 6.6 or later)",
-                Some(libc::EPERM) => " (CAP_BPF and CAP_NET_ADMIN are needed)",
-                _ => "",
-            };
-            failed("attach", name, &error, remedy)
-        })?;
+        match bpf::attach_tcx(program.as_fd(), index, hook) {
+            // A link that came back from another namespace has it still.
+            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => {
+                let remedy = match error.raw_os_error() {
+                    Some(libc::EINVAL) => " (TCX needs Linux 6.6 or later)",
+                    Some(libc::EPERM) => " (CAP_BPF and CAP_NET_ADMIN are needed)",
+                    _ => "",
+                };
+                Err(failed("attach", name, &error, remedy).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes this daemon's own programs from an interface. What is not there is fine.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn detach(&mut self, name: &str, index: u32) -> Result<(), DataplaneError> {
+        for program in OURS {
+            let program = self.program_fd(program)?;
+            for hook in Hook::BOTH {
+                detach_from(name, index, program.as_fd(), hook)?;
+            }
+        }
         Ok(())
+    }
+
+    /// The kernel's numbers (`BPF_PROG_GET_FD_BY_ID`) of the programs that are attached to
+    /// interfaces.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not tell them.
+    pub fn program_numbers(&mut self) -> Result<Vec<u32>, DataplaneError> {
+        let number = |program| {
+            let info = classifier(&mut self.ebpf, program)?.info();
+            info.map(|info| info.id())
+                .map_err(|error| DataplaneError::Load(chain(&error)))
+        };
+        OURS.into_iter().map(number).collect()
     }
 
     /// Forgets an interface that is gone; its attachment went with it.
@@ -142,6 +198,7 @@ impl Dataplane {
             bridge: place.bridge.map_or(0, |bridge| bridge.index),
             mac: place.bridge.map_or([0; 6], |bridge| bridge.mac),
             reserved: [0; 2],
+            lan: place.lan,
         };
         self.interfaces
             .insert(place.index, interface, 0)
@@ -159,6 +216,7 @@ impl Dataplane {
             operation: "attach",
             at: "for socket lookups".to_owned(),
             cause: chain(&error),
+            errno: None,
             remedy: "",
         })?;
         Ok(ListenLink(link))
@@ -183,6 +241,15 @@ impl Dataplane {
 ///
 /// If the interface cannot be asked; that it does not exist is no error.
 pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError> {
+    attached_if(interface, hook, |_| true)
+}
+
+/// Those that are `meant`.
+fn attached_if(
+    interface: &str,
+    hook: Hook,
+    meant: impl Fn(&ProgramInfo) -> bool,
+) -> Result<Vec<OwnedFd>, AttachError> {
     let asking = |error: &ProgramError| failed("query", interface, &io_error(error), "");
     let attach_type = match hook {
         Hook::Ingress => TcAttachType::Ingress,
@@ -197,19 +264,16 @@ pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError
             };
         }
     };
+    let is_ours =
+        |program: &ProgramInfo| program.name_as_str().is_some_and(|it| OURS.contains(&it));
     let mut ours = Vec::new();
-    for program in programs {
-        if program
-            .name_as_str()
-            .is_some_and(|name| OURS.contains(&name))
-        {
-            let fd = program.fd().map_err(|error| asking(&error))?;
-            ours.push(
-                fd.as_fd()
-                    .try_clone_to_owned()
-                    .map_err(|e| failed("query", interface, &e, ""))?,
-            );
-        }
+    for program in programs.iter().filter(|it| is_ours(it) && meant(it)) {
+        let fd = program.fd().map_err(|error| asking(&error))?;
+        ours.push(
+            fd.as_fd()
+                .try_clone_to_owned()
+                .map_err(|e| failed("query", interface, &e, ""))?,
+        );
     }
     Ok(ours)
 }
@@ -220,19 +284,46 @@ pub fn attached(interface: &str, hook: Hook) -> Result<Vec<OwnedFd>, AttachError
 ///
 /// If the kernel refuses.
 pub fn detach_all(interface: &str, index: u32) -> Result<(), AttachError> {
+    detach_if(interface, index, |_| true).map(|_| ())
+}
+
+/// Detaches those of ours that have one of these [numbers](Dataplane::program_numbers), and
+/// returns how many there were.
+///
+/// # Errors
+///
+/// If the kernel refuses.
+pub fn detach_numbered(interface: &str, index: u32, numbers: &[u32]) -> Result<usize, AttachError> {
+    detach_if(interface, index, |program| numbers.contains(&program.id()))
+}
+
+fn detach_if(
+    interface: &str,
+    index: u32,
+    meant: impl Fn(&ProgramInfo) -> bool,
+) -> Result<usize, AttachError> {
+    let mut count = 0;
     for hook in Hook::BOTH {
-        for program in attached(interface, hook)? {
-            match bpf::detach_tcx(program.as_fd(), index, hook) {
-                Err(error)
-                    if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
-                {
-                    return Err(failed("detach", interface, &error, ""));
-                }
-                _ => {}
-            }
+        for program in attached_if(interface, hook, &meant)? {
+            detach_from(interface, index, program.as_fd(), hook)?;
+            count += 1;
         }
     }
-    Ok(())
+    Ok(count)
+}
+
+fn detach_from(
+    interface: &str,
+    index: u32,
+    program: BorrowedFd<'_>,
+    hook: Hook,
+) -> Result<(), AttachError> {
+    match bpf::detach_tcx(program, index, hook) {
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {
+            Err(failed("detach", interface, &error, ""))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn failed(
@@ -245,6 +336,7 @@ fn failed(
         operation,
         at: format!("of {interface}"),
         cause: error.to_string(),
+        errno: error.raw_os_error(),
         remedy,
     }
 }

@@ -1,13 +1,17 @@
 //! Reading what the programs count.
 
-use aya::maps::{MapData, PerCpuArray};
+use aya::{
+    maps::{MapData, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
 use proxy_ebpf::{
     abi::map,
     counter::{self, Delivery, Event},
+    key::{IPV4, IPV6},
     verdict::Reason,
 };
 
-use super::{Dataplane, DataplaneError, reading};
+use super::{Dataplane, DataplaneError, reading, writing};
 
 /// Sums over all CPUs, since the programs were loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +45,30 @@ impl Dataplane {
     pub fn delivery(&self, slot: u32, family: u32, what: Delivery) -> Result<u64, DataplaneError> {
         let slot = counter::delivery(slot, family, what);
         total(&self.deliveries, slot, map::DELIVERIES)
+    }
+
+    /// Counts the deliveries from the interface with this slot from 0 again.
+    ///
+    /// # Errors
+    ///
+    /// If the map cannot be written.
+    pub fn reset_deliveries(&mut self, slot: u32) -> Result<(), DataplaneError> {
+        let cpus = nr_cpus().map_err(|(_, error)| DataplaneError::Map {
+            operation: "write",
+            map: map::DELIVERIES,
+            cause: error.to_string(),
+        })?;
+        for family in [IPV4, IPV6] {
+            for what in [Delivery::Marked, Delivery::Delivered] {
+                let place = counter::delivery(slot, family, what);
+                let zeros = PerCpuValues::try_from(vec![0; cpus]);
+                let zeros = zeros.map_err(|error| writing(map::DELIVERIES)(error.into()))?;
+                self.deliveries
+                    .set(place, zeros, 0)
+                    .map_err(writing(map::DELIVERIES))?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads all counters.

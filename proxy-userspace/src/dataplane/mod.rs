@@ -1,10 +1,13 @@
 //! The kernel programs and their maps, as the daemon drives them. The only room that names aya.
 
+mod around;
 pub mod attach;
 pub mod bypass;
 pub mod counters;
 mod log;
+mod looping;
 mod object;
+pub mod output;
 mod own;
 mod stations;
 mod translations;
@@ -14,12 +17,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, SockMap},
+    maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray, RingBuf, SockMap},
     programs::{SchedClassifier, SkLookup},
 };
 use proxy_ebpf::{
     abi::{self, MAX_WORKERS, map},
     key::AddressBits,
+    looping::{Looping, Origin},
     settings::{Interface, Settings},
 };
 use thiserror::Error;
@@ -60,6 +64,14 @@ pub enum DataplaneError {
     Attach(#[from] AttachError),
 }
 
+impl DataplaneError {
+    /// Whether the interface is not there.
+    #[must_use]
+    pub const fn is_of_a_missing_link(&self) -> bool {
+        matches!(self, Self::Attach(error) if error.is_of_a_missing_link())
+    }
+}
+
 /// The loaded programs and maps.
 ///
 /// Dropping it detaches the `sk_lookup` program; TC programs stay attached until they are
@@ -77,7 +89,10 @@ pub struct Dataplane {
     events: PerCpuArray<MapData, u64>,
     deliveries: PerCpuArray<MapData, u64>,
     translating: Array<MapData, u32>,
+    looping: HashMap<MapData, Origin, Looping>,
+    looped: Array<MapData, u64>,
     stations: HashMap<MapData, [u8; 6], u32>,
+    went_around: RingBuf<MapData>,
 }
 
 impl Dataplane {
@@ -142,6 +157,15 @@ impl Dataplane {
             translating: take(&mut ebpf, map::TRANSLATING)?
                 .try_into()
                 .map_err(opening(map::TRANSLATING))?,
+            looping: take(&mut ebpf, map::LOOPING)?
+                .try_into()
+                .map_err(opening(map::LOOPING))?,
+            looped: take(&mut ebpf, map::LOOPED)?
+                .try_into()
+                .map_err(opening(map::LOOPED))?,
+            went_around: take(&mut ebpf, map::WENT_AROUND)?
+                .try_into()
+                .map_err(opening(map::WENT_AROUND))?,
             ebpf,
         })
     }

@@ -10,8 +10,8 @@ use super::event::Cause;
 /// The events of a pair.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    not_http: VecDeque<Instant>,
-    failed: VecDeque<Instant>,
+    /// For each cause, in the order of [`Cause::ALL`].
+    counted: [VecDeque<Instant>; Cause::ALL.len()],
     /// How many connects to anywhere had succeeded when a failed one counted last.
     pub(super) successes: u64,
     /// When a failed connect did not count, last.
@@ -23,8 +23,7 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            not_http: VecDeque::new(),
-            failed: VecDeque::new(),
+            counted: Default::default(),
             successes: 0,
             uncounted: None,
             seen: now,
@@ -33,10 +32,7 @@ impl Candidate {
 
     /// An event that counts. No more than `events` are kept.
     pub(super) fn count(&mut self, cause: Cause, now: Instant, events: u32) {
-        let times = match cause {
-            Cause::NotHttp => &mut self.not_http,
-            Cause::ConnectFailed => &mut self.failed,
-        };
+        let times = &mut self.counted[cause as usize];
         while times.len() >= events.max(1) as usize {
             times.pop_front();
         }
@@ -45,10 +41,7 @@ impl Candidate {
 
     /// How many events of that kind count within the `window` up to now.
     pub(super) fn counted(&self, cause: Cause, now: Instant, window: Duration) -> u32 {
-        let times = match cause {
-            Cause::NotHttp => &self.not_http,
-            Cause::ConnectFailed => &self.failed,
-        };
+        let times = &self.counted[cause as usize];
         let counted = times
             .iter()
             .rev()

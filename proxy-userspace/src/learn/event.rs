@@ -26,6 +26,8 @@ pub enum Kind {
     NotHttp,
     /// The origin could not be connected from the client's address.
     ConnectFailed,
+    /// The origin's answer to a connect came to the client by a way that does not pass us.
+    WentAround,
     /// It could.
     Connected,
     /// A request was answered, completely and with HTTP.
@@ -40,15 +42,15 @@ pub enum Cause {
     NotHttp,
     /// We cannot connect there.
     ConnectFailed,
+    /// What comes back from there does not pass us.
+    AsymmetricReturn,
 }
 
 impl Cause {
     /// The one with this word.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
-        [Self::NotHttp, Self::ConnectFailed]
-            .into_iter()
-            .find(|cause| cause.as_str() == word)
+        Self::ALL.into_iter().find(|cause| cause.as_str() == word)
     }
 }
 
@@ -64,10 +66,8 @@ pub struct Pair {
 /// What should be bypassed from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lesson {
-    /// Connections to this address,
-    pub destination: IpAddr,
-    /// to this port, or to any if there is none,
-    pub port: Option<u16>,
+    /// Connections to this address and port, or to anywhere if there is none,
+    pub destination: Option<SocketAddr>,
     /// from this client, or from all if there is none.
     pub source: Option<IpAddr>,
     /// Why.
@@ -103,7 +103,7 @@ impl Pair {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 2] = [Self::NotHttp, Self::ConnectFailed];
+    pub const ALL: [Self; 3] = [Self::NotHttp, Self::ConnectFailed, Self::AsymmetricReturn];
 
     /// The word.
     #[must_use]
@@ -111,6 +111,7 @@ impl Cause {
         match self {
             Self::NotHttp => "not-http",
             Self::ConnectFailed => "connect-failed",
+            Self::AsymmetricReturn => "asymmetric-return",
         }
     }
 }

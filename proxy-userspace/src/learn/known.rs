@@ -11,9 +11,9 @@ use super::event::{Cause, Pair};
 /// Learned entries, until each expires.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// By destination: `None` stands for all clients.
-    entries: HashMap<SocketAddr, BTreeMap<Option<IpAddr>, Entry>>,
-    expiry: BTreeSet<(Instant, SocketAddr, Option<IpAddr>)>,
+    /// By destination, `None` for all of a client's: `None` within stands for all clients.
+    entries: HashMap<Option<SocketAddr>, BTreeMap<Option<IpAddr>, Entry>>,
+    expiry: BTreeSet<(Instant, Option<SocketAddr>, Option<IpAddr>)>,
     /// Entries of each client.
     clients: HashMap<IpAddr, usize>,
 }
@@ -37,9 +37,25 @@ impl Known {
 
     /// Whether an entry already makes this pair go direct.
     pub(super) fn covers(&self, pair: &Pair) -> bool {
-        self.entries
-            .get(&pair.destination)
-            .is_some_and(|of| of.contains_key(&None) || of.contains_key(&Some(pair.client)))
+        let has = |destination, client| {
+            let of = self.entries.get(&destination);
+            of.is_some_and(|of| of.contains_key(&client))
+        };
+        let client = Some(pair.client);
+        has(Some(pair.destination), None)
+            || has(Some(pair.destination), client)
+            || has(None, client)
+    }
+
+    /// The pairs of this client that have an entry.
+    pub(super) fn pairs_of(&self, client: IpAddr) -> Vec<Pair> {
+        let of_client = self.entries.iter().filter_map(|(destination, of)| {
+            of.contains_key(&Some(client)).then_some(Pair {
+                client,
+                destination: (*destination)?,
+            })
+        });
+        of_client.collect()
     }
 
     /// The clients that have an entry of their own for the destination, and why.
@@ -47,13 +63,13 @@ impl Known {
         &self,
         destination: SocketAddr,
     ) -> impl Iterator<Item = (IpAddr, Cause)> + '_ {
-        let of = self.entries.get(&destination).into_iter().flatten();
+        let of = self.entries.get(&Some(destination)).into_iter().flatten();
         of.filter_map(|(client, entry)| Some(((*client)?, entry.cause)))
     }
 
     pub(super) fn insert(
         &mut self,
-        destination: SocketAddr,
+        destination: Option<SocketAddr>,
         client: Option<IpAddr>,
         cause: Cause,
         until: Instant,
@@ -67,7 +83,7 @@ impl Known {
         }
     }
 
-    pub(super) fn remove(&mut self, destination: SocketAddr, client: Option<IpAddr>) {
+    pub(super) fn remove(&mut self, destination: Option<SocketAddr>, client: Option<IpAddr>) {
         let Some(of) = self.entries.get_mut(&destination) else {
             return;
         };

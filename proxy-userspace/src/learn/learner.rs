@@ -11,6 +11,7 @@ use super::{
     known::Known,
     prefixes::Prefixes,
     recent::Recent,
+    strays::Strays,
     table::Table,
     view::Obstacle,
 };
@@ -52,6 +53,8 @@ pub struct Learner {
     connected: Recent,
     /// Where HTTP is spoken.
     served: Recent,
+    /// Whom answers reach by other ways.
+    strays: Strays,
 }
 
 impl Learner {
@@ -66,6 +69,7 @@ impl Learner {
             succeeded: None,
             connected: Recent::default(),
             served: Recent::default(),
+            strays: Strays::default(),
         }
     }
 
@@ -92,7 +96,9 @@ impl Learner {
         let cause = match event.kind {
             Kind::NotHttp => Cause::NotHttp,
             Kind::ConnectFailed => Cause::ConnectFailed,
+            Kind::WentAround => Cause::AsymmetricReturn,
             Kind::Connected => {
+                self.strays.connected(pair.client, now, window);
                 self.successes += 1;
                 self.succeeded = Some(now);
                 self.connected.note(pair.destination, now, window);
@@ -118,6 +124,11 @@ impl Learner {
             candidate.successes = successes;
         }
         candidate.count(cause, now, self.terms.events);
+        if cause == Cause::AsymmetricReturn
+            && let Some(lesson) = self.stray(&pair, now)
+        {
+            return Some(lesson);
+        }
         let (cause, events) = self.judge(&pair, now).ok()?;
         Some(self.learn(pair, cause, events, now))
     }
@@ -125,7 +136,7 @@ impl Learner {
     /// A lesson is in force until then, learned before this learner began.
     pub fn remember(
         &mut self,
-        destination: SocketAddr,
+        destination: Option<SocketAddr>,
         source: Option<IpAddr>,
         reason: Cause,
         until: Instant,
@@ -134,7 +145,7 @@ impl Learner {
     }
 
     /// A lesson is not in force, or not any more: what it was about may be learned again.
-    pub fn forget(&mut self, destination: SocketAddr, source: Option<IpAddr>) {
+    pub fn forget(&mut self, destination: Option<SocketAddr>, source: Option<IpAddr>) {
         self.known.remove(destination, source);
     }
 
@@ -190,15 +201,14 @@ impl Learner {
         let source = replaces.is_none().then_some(client);
         let replaces = replaces.unwrap_or_default();
         for other in &replaces {
-            self.known.remove(destination, Some(other.client));
+            self.known.remove(Some(destination), Some(other.client));
         }
         self.table.remove(&pair);
         let lifetime = self.terms.lifetime;
         self.known
-            .insert(destination, source, cause, now + lifetime);
+            .insert(Some(destination), source, cause, now + lifetime);
         Lesson {
-            destination: destination.ip(),
-            port: Some(destination.port()),
+            destination: Some(destination),
             source,
             reason: cause,
             clients: replaces.len() + 1,
@@ -206,6 +216,55 @@ impl Learner {
             lifetime,
             replaces,
         }
+    }
+
+    /// Nothing that comes back to this client passes us: an entry for all that it connects to, in
+    /// place of those it has. A rule that names a destination would be gone around by it.
+    fn stray(&mut self, pair: &Pair, now: Instant) -> Option<Lesson> {
+        let Terms {
+            enabled,
+            events,
+            window,
+            lifetime,
+            limit,
+            ref never,
+            ref named,
+            ..
+        } = self.terms;
+        let Pair {
+            client,
+            destination,
+        } = *pair;
+        if never.contains(client) || never.contains(destination.ip()) {
+            return None;
+        }
+        let enough = events as usize;
+        let shown = self
+            .strays
+            .went_around(client, destination.ip(), now, window, enough)?;
+        if !enabled || !named.is_empty() {
+            return None;
+        }
+        let replaces = self.known.pairs_of(client);
+        if replaces.is_empty() && self.known.len() >= limit {
+            return None;
+        }
+        for other in &replaces {
+            self.known.remove(Some(other.destination), Some(client));
+        }
+        self.table.remove_all_of(client);
+        self.strays.forget(client);
+        let cause = Cause::AsymmetricReturn;
+        self.known.insert(None, Some(client), cause, now + lifetime);
+        Some(Lesson {
+            destination: None,
+            source: Some(client),
+            reason: cause,
+            clients: 1,
+            events: u32::try_from(shown).unwrap_or(u32::MAX),
+            lifetime,
+            replaces,
+        })
     }
 
     /// The entries that one for all clients would stand for, if this pair is what was missing.
@@ -232,7 +291,7 @@ impl Learner {
     ) -> bool {
         let works = match cause {
             Cause::NotHttp => &self.served,
-            Cause::ConnectFailed => &self.connected,
+            Cause::ConnectFailed | Cause::AsymmetricReturn => &self.connected,
         };
         works.may_work(destination, now, self.terms.window)
     }
@@ -241,7 +300,7 @@ impl Learner {
     pub(super) fn sizes(&self) -> ([usize; 3], usize, usize) {
         (
             self.table.sizes(),
-            self.connected.len() + self.served.len(),
+            self.connected.len() + self.served.len() + self.strays.sizes().1,
             self.known.len(),
         )
     }

@@ -12,6 +12,9 @@
 //! has succeeded within the window, and since the last one that counted for the same pair: else it
 //! is the uplink or the spoofing that is broken, and a burst of retries is one observation. A
 //! destination that works for somebody is not bypassed for all.
+//!
+//! **An answer that went around us is proof**, and counts at any time. A client to which the
+//! answers of several destinations do, and no connect succeeds, is bypassed as a whole.
 
 mod candidate;
 mod event;
@@ -20,6 +23,7 @@ mod learner;
 mod prefixes;
 mod recent;
 mod reports;
+mod strays;
 mod table;
 mod view;
 

@@ -19,6 +19,12 @@ impl Prefixes {
         Self(merged.into())
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `address` is in any of them.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

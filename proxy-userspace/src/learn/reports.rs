@@ -22,8 +22,8 @@ const TOLD: usize = 1024;
 
 /// The way from sessions to the learner.
 ///
-/// That something works is told once a second for each destination, and again after a failure:
-/// the learner need not hear of every request.
+/// That something works is told once a second for each destination (a connect for each client of
+/// it, too), and again after a failure: the learner need not hear of every request.
 #[derive(Debug)]
 pub struct Reports {
     events: mpsc::Sender<Event>,
@@ -61,12 +61,13 @@ impl Reports {
             Kind::NotHttp => {
                 self.send(event);
             }
-            Kind::ConnectFailed => {
+            Kind::ConnectFailed | Kind::WentAround => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 self.send(event);
             }
             Kind::Connected | Kind::Served => {
-                let hash = self.hasher.hash_one((kind, destination));
+                let whose = (kind == Kind::Connected).then_some(client);
+                let hash = self.hasher.hash_one((kind, whose, destination));
                 let since = self.started.elapsed().as_secs() << 32;
                 let moment = since ^ self.failures.load(Ordering::Relaxed);
                 // Odd, as an empty place is not.

@@ -79,6 +79,16 @@ impl Table {
         Some(candidate)
     }
 
+    /// Lets go of what a client has shown.
+    pub(super) fn remove_all_of(&mut self, client: IpAddr) {
+        for (_, destination) in self.clients.get(&client).cloned().unwrap_or_default() {
+            self.remove(&Pair {
+                client,
+                destination,
+            });
+        }
+    }
+
     /// Lets go of what was not seen within the window, a few at a time.
     pub(super) fn expire(&mut self, now: Instant, window: Duration) {
         for _ in 0..EXPIRED_AT_ONCE {

@@ -79,6 +79,14 @@ impl Bench {
         lesson
     }
 
+    /// Three connects whose answers go around us.
+    fn around(&mut self, from: u32, to: u32) -> Option<Lesson> {
+        for _ in 0..2 {
+            assert_eq!(self.see(Kind::WentAround, client(from), origin(to)), None);
+        }
+        self.see(Kind::WentAround, client(from), origin(to))
+    }
+
     fn view(&self, from: Option<u32>, to: u32) -> Option<View> {
         let views = self.learner.candidates(self.now);
         views
@@ -93,8 +101,7 @@ impl Bench {
 
 fn of_one(from: u32, to: u32, reason: Cause) -> Lesson {
     Lesson {
-        destination: origin(to).ip(),
-        port: Some(80),
+        destination: Some(origin(to)),
         source: Some(client(from)),
         reason,
         clients: 1,
@@ -148,7 +155,7 @@ fn one_client_cannot_blind_the_policy_for_all() {
         assert!(lesson.is_none_or(|lesson| lesson.source == Some(client(1))));
         // Not by having its lessons forgotten either.
         if round % 2 == 1 {
-            bench.learner.forget(origin(1), Some(client(1)));
+            bench.learner.forget(Some(origin(1)), Some(client(1)));
             assert_eq!(bench.not_http(1, 1).unwrap().source, Some(client(1)));
         }
     }
@@ -163,6 +170,7 @@ fn enough_clients_make_a_lesson_for_all() {
         let mut learn = |from| match cause {
             Cause::NotHttp => bench.not_http(from, 1),
             Cause::ConnectFailed => bench.failures(from, 1),
+            Cause::AsymmetricReturn => bench.around(from, 1),
         };
         assert!(learn(1).is_some() && learn(2).is_some());
         let wide = learn(3).unwrap();
@@ -219,7 +227,7 @@ fn lessons_end() {
     assert_eq!(bench.view(Some(1), 1), None);
     bench.now += SECOND * 2;
     assert!(bench.not_http(1, 1).is_some());
-    bench.learner.forget(origin(1), Some(client(1)));
+    bench.learner.forget(Some(origin(1)), Some(client(1)));
     assert!(bench.not_http(1, 1).is_some());
 }
 
@@ -230,11 +238,11 @@ fn what_was_learned_before_is_remembered() {
     for from in [1, 2] {
         bench
             .learner
-            .remember(origin(1), Some(client(from)), Cause::NotHttp, until);
+            .remember(Some(origin(1)), Some(client(from)), Cause::NotHttp, until);
     }
     bench
         .learner
-        .remember(origin(2), None, Cause::NotHttp, until);
+        .remember(Some(origin(2)), None, Cause::NotHttp, until);
     assert_eq!(bench.learner.lessons(), 3);
     assert_eq!(bench.not_http(1, 1), None);
     assert_eq!(bench.not_http(1, 2), None);
@@ -287,6 +295,92 @@ fn connects_that_fail_count_only_while_others_work() {
 }
 
 #[test]
+fn answers_that_go_around_count_at_any_time() {
+    let mut bench = Bench::new(terms());
+    let lesson = of_one(1, 1, Cause::AsymmetricReturn);
+    assert_eq!(bench.around(1, 1), Some(lesson));
+    assert_eq!(bench.see(Kind::WentAround, client(1), origin(1)), None);
+    // Of two destinations, nothing follows for a third.
+    assert!(bench.around(1, 2).is_some());
+    assert_eq!(bench.see(Kind::ConnectFailed, client(1), origin(3)), None);
+    assert_eq!(bench.learner.lessons(), 2);
+}
+
+#[test]
+fn a_client_to_which_all_answers_go_around_is_learned_as_a_whole() {
+    let mut bench = Bench::new(terms());
+    assert!(bench.around(1, 1).is_some() && bench.not_http(1, 2).is_some());
+    assert!(bench.not_http(2, 2).is_some());
+    assert_eq!(bench.see(Kind::WentAround, client(1), origin(3)), None);
+    let lesson = bench.see(Kind::WentAround, client(1), origin(4)).unwrap();
+    assert_eq!((lesson.destination, lesson.source), (None, Some(client(1))));
+    assert_eq!(lesson.reason, Cause::AsymmetricReturn);
+    let mut replaced = lesson.replaces;
+    replaced.sort();
+    let own = [1, 2].map(|to| Pair::new(client(1), origin(to)));
+    assert_eq!(replaced, own, "what it had alone is needless");
+    assert_eq!(bench.learner.lessons(), 2);
+    assert!(bench.learner.candidates(bench.now).is_empty());
+    for kind in [Kind::WentAround, Kind::NotHttp] {
+        for to in 1..9 {
+            assert_eq!(bench.see(kind, client(1), origin(to)), None, "covered");
+        }
+    }
+    bench.learner.forget(None, Some(client(1)));
+    assert!(bench.not_http(1, 2).is_some());
+}
+
+#[test]
+fn a_client_of_which_anything_works_is_not_learned_as_a_whole() {
+    let all = |bench: &mut Bench, from| {
+        (10..20).find_map(|to| bench.see(Kind::WentAround, client(from), origin(to)))
+    };
+    let mut bench = Bench::new(terms());
+    bench.see(Kind::Connected, client(1), origin(9));
+    assert_eq!(all(&mut bench, 1), None);
+    bench.now += WINDOW;
+    assert!(all(&mut bench, 1).is_some());
+    bench.see(Kind::WentAround, client(2), origin(1));
+    bench.see(Kind::WentAround, client(2), origin(2));
+    bench.see(Kind::Connected, client(2), origin(9));
+    assert_eq!(bench.see(Kind::WentAround, client(2), origin(3)), None);
+
+    // Nor where that would go around a rule, or is not wanted.
+    for terms in [
+        Terms {
+            named: prefixes(&["192.0.2.0/24"]),
+            ..terms()
+        },
+        Terms {
+            never: prefixes(&["10.0.0.1/32"]),
+            ..terms()
+        },
+        Terms {
+            enabled: false,
+            ..terms()
+        },
+    ] {
+        assert_eq!(all(&mut Bench::new(terms), 1), None);
+    }
+}
+
+#[test]
+fn clients_that_all_go_astray_take_no_more_room_than_there_is() {
+    let mut strays = super::strays::Strays::default();
+    let mut now = Instant::now();
+    let mut see = |from, now| {
+        strays.went_around(client(from), origin(1).ip(), now, WINDOW, 3);
+        strays.sizes().0
+    };
+    for from in 0..10_000 {
+        see(from, now);
+    }
+    assert_eq!(see(0, now), super::strays::CAPACITY);
+    now += WINDOW + SECOND;
+    assert_eq!(see(20_000, now), 1, "what is too old makes room");
+}
+
+#[test]
 fn limits_hold_for_all_and_for_each_client() {
     let mut bench = Bench::new(Terms {
         limit: 8,
@@ -301,7 +395,7 @@ fn limits_hold_for_all_and_for_each_client() {
     }
     assert_eq!(bench.not_http(9, 4), None);
     assert_eq!(bench.obstacle(9, 4), Some(Obstacle::Limit));
-    bench.learner.forget(origin(1), Some(client(1)));
+    bench.learner.forget(Some(origin(1)), Some(client(1)));
     assert!(bench.see(Kind::NotHttp, client(9), origin(4)).is_some());
 }
 
@@ -336,7 +430,7 @@ fn a_dry_run_learns_nothing_and_says_what_it_would() {
     assert_eq!(
         serde_json::to_string(&all).unwrap(),
         "{\"destination\":\"203.0.113.1\",\"port\":80,\"source\":null,\"not_http\":9,\
-         \"connect_failed\":0,\"clients\":3,\"obstacle\":\"works-for-somebody\"}"
+         \"connect_failed\":0,\"asymmetric_return\":0,\"clients\":3,\"obstacle\":\"works-for-somebody\"}"
     );
     bench.learner.set_terms(terms());
     assert_eq!(bench.obstacle(1, 1), None);
@@ -373,7 +467,8 @@ fn a_million_events_take_no_more_room_than_there_is() {
         let kind = match number % 8 {
             0 => Kind::Connected,
             1 => Kind::Served,
-            2..5 => Kind::ConnectFailed,
+            2..4 => Kind::ConnectFailed,
+            4 => Kind::WentAround,
             _ => Kind::NotHttp,
         };
         bench.now += Duration::from_micros(100);
@@ -386,7 +481,7 @@ fn a_million_events_take_no_more_room_than_there_is() {
     }
     let (candidates, recent, known) = bench.learner.sizes();
     assert_eq!(candidates, [super::table::CAPACITY; 3]);
-    assert!(recent <= 4 * super::recent::GENERATION);
+    assert!(recent <= 6 * super::recent::GENERATION);
     assert!(known <= 1000);
     assert!(bench.learner.candidates(bench.now).len() <= 2 * super::table::CAPACITY);
 }
@@ -411,21 +506,26 @@ proptest! {
     /// Whatever comes: limits hold, and what is for all has been shown by enough clients.
     #[test]
     fn whatever_comes(
-        events in proptest::collection::vec((0..4u8, 0..6u32, 0..4u32, 0..400u64), 1..400),
+        events in proptest::collection::vec((0..5u8, 0..6u32, 0..4u32, 0..400u64), 1..400),
         limit in 1..6usize,
     ) {
         let mut bench = Bench::new(Terms { limit, ..terms() });
         let mut seen = std::collections::HashMap::<SocketAddr, Vec<IpAddr>>::new();
         for (kind, from, to, pause) in events {
-            let kind = [Kind::NotHttp, Kind::ConnectFailed, Kind::Connected, Kind::Served]
-                [usize::from(kind)];
+            let kind = [
+                Kind::NotHttp,
+                Kind::ConnectFailed,
+                Kind::WentAround,
+                Kind::Connected,
+                Kind::Served,
+            ][usize::from(kind)];
             bench.now += Duration::from_secs(pause);
             let clients = seen.entry(origin(to)).or_default();
             if !clients.contains(&client(from)) {
                 clients.push(client(from));
             }
             if let Some(lesson) = bench.see(kind, client(from), origin(to)) {
-                prop_assert!(matches!(kind, Kind::NotHttp | Kind::ConnectFailed));
+                prop_assert!(!matches!(kind, Kind::Connected | Kind::Served));
                 prop_assert!(lesson.events >= 3);
                 match lesson.source {
                     Some(source) => prop_assert_eq!(source, client(from)),

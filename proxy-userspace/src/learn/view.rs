@@ -26,6 +26,8 @@ pub struct View {
     pub not_http: u32,
     /// Failed connects within the window, as far as they count.
     pub connect_failed: u32,
+    /// Connects within the window whose answer went to the client by a way that does not pass us.
+    pub asymmetric_return: u32,
     /// Clients that have shown it.
     pub clients: usize,
     /// Why it is not learned; `None`: the next event does it.
@@ -78,6 +80,7 @@ struct Together {
     works: bool,
     not_http: u32,
     connect_failed: u32,
+    asymmetric_return: u32,
 }
 
 impl Learner {
@@ -93,12 +96,12 @@ impl Learner {
                 client,
                 destination,
             } = *pair;
-            let [not_http, connect_failed] =
+            let [not_http, connect_failed, asymmetric_return] =
                 Cause::ALL.map(|cause| candidate.counted(cause, now, window));
             let uncounted = candidate
                 .uncounted
                 .is_some_and(|last| super::candidate::within(last, now, window));
-            if (not_http, connect_failed, uncounted) == (0, 0, false) {
+            if (not_http, connect_failed, asymmetric_return, uncounted) == (0, 0, 0, false) {
                 continue;
             }
             let obstacle = self.judge(pair, now).err();
@@ -113,6 +116,7 @@ impl Learner {
                 together.works |= self.works_for_somebody(destination, cause, now);
                 together.not_http += not_http;
                 together.connect_failed += connect_failed;
+                together.asymmetric_return += asymmetric_return;
             }
             views.push(View {
                 destination: destination.ip(),
@@ -120,6 +124,7 @@ impl Learner {
                 source: Some(client),
                 not_http,
                 connect_failed,
+                asymmetric_return,
                 clients: 1,
                 obstacle,
             });
@@ -145,6 +150,7 @@ impl Learner {
             source: None,
             not_http: ripe.not_http,
             connect_failed: ripe.connect_failed,
+            asymmetric_return: ripe.asymmetric_return,
             clients,
             obstacle: if works {
                 Some(Obstacle::WorksForSomebody)

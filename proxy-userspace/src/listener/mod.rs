@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     addr::{ClientAddr, ListenAddr, OriginAddr},
-    sys,
+    sys::{self, socket::Received},
 };
 
 /// Connections that wait for `accept`; the kernel caps it at `net.core.somaxconn`.
@@ -74,10 +74,25 @@ impl Accepted {
     /// showed it, without ECN. `None` for the default, 0, or if the kernel does not tell.
     #[must_use]
     pub fn tos(&self) -> Option<u8> {
-        let tos = sys::socket::received_tos(&self.stream, self.client.0.is_ipv6());
-        let tos =
-            tos.inspect_err(|error| tracing::debug!(client = %self.client, %error, "DSCP unknown"));
-        tos.ok().map(|tos| tos & DSCP).filter(|tos| *tos != 0)
+        let tos = self.received(Received::Tos)?;
+        Some(tos & DSCP).filter(|tos| *tos != 0)
+    }
+
+    /// Time to live or hop limit of the client's packets behind this host, were it to forward
+    /// them: by `hops` less than its handshake showed. `None` if the kernel does not tell.
+    ///
+    /// What came with 1 a router would not forward; 0 is none that a packet can be sent with.
+    #[must_use]
+    pub fn ttl_behind(&self, hops: u8) -> Option<u8> {
+        let ttl = self.received(Received::Ttl)?;
+        Some(ttl.saturating_sub(hops).max(1))
+    }
+
+    fn received(&self, what: Received) -> Option<u8> {
+        let octet = sys::socket::received(&self.stream, self.client.0.is_ipv6(), what);
+        let octet = octet
+            .inspect_err(|error| tracing::debug!(client = %self.client, ?what, %error, "unknown"));
+        octet.ok()
     }
 }
 

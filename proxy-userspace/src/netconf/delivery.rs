@@ -36,6 +36,8 @@ pub struct Plan {
     pub steer_mark: u32,
     /// The bit on our own sockets.
     pub socket_mark: u32,
+    /// The bit on intercepted sockets of this host's, if there are to be any.
+    pub output_mark: Option<u32>,
 }
 
 /// Why delivery cannot be set up, or undone.
@@ -69,9 +71,11 @@ impl Plan {
             .filter(|rule| !is_our_rule(rule, self.table))
         {
             let (mark, mask) = rule_mark(rule);
+            let output = self.output_mark.unwrap_or_default();
             for (bit, key) in [
                 (self.steer_mark, "steer_mark"),
                 (self.socket_mark, "socket_mark"),
+                (output, "output_mark"),
             ] {
                 if mark & mask & bit != 0 {
                     let what = format!("mark {bit:#x}");
@@ -136,9 +140,40 @@ impl Plan {
         interface: &str,
         families: &[u8],
     ) -> Result<(), NetlinkError> {
+        self.add_rules_for(handle, interface, self.steer_mark, families)
+            .await
+    }
+
+    /// Adds the rules that lead this host's own marked connections to the loopback device, if
+    /// there are to be any. What is there already is fine.
+    ///
+    /// `iif lo` is what the kernel has for packets that begin here, so what others send is none of
+    /// these rules', whatever mark it has.
+    ///
+    /// # Errors
+    ///
+    /// If netlink fails.
+    pub async fn add_output_rules(
+        &self,
+        handle: &Handle,
+        families: &[u8],
+    ) -> Result<(), NetlinkError> {
+        match self.output_mark {
+            Some(mark) => self.add_rules_for(handle, "lo", mark, families).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn add_rules_for(
+        &self,
+        handle: &Handle,
+        interface: &str,
+        mark: u32,
+        families: &[u8],
+    ) -> Result<(), NetlinkError> {
         for family in families {
             let mut request = handle.rule().add();
-            *request.message_mut() = self.rule(*family, interface);
+            *request.message_mut() = self.rule(*family, interface, mark);
             match request.execute().await {
                 Err(error) if !is(&error, libc::EEXIST) => {
                     let operation = format!("add the rule for {interface}");
@@ -146,6 +181,26 @@ impl Plan {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Removes the rules for `interface` of `families` (4 and 6). What is gone is fine.
+    ///
+    /// # Errors
+    ///
+    /// If netlink fails.
+    pub async fn remove_rules(
+        &self,
+        handle: &Handle,
+        interface: &str,
+        families: &[u8],
+    ) -> Result<(), NetlinkError> {
+        for family in families {
+            let rule = self.rule(*family, interface, self.steer_mark);
+            ignore_missing(handle.rule().del(rule).execute().await).map_err(|error| {
+                NetlinkError::new(format!("remove the rule for {interface}"), error)
+            })?;
         }
         Ok(())
     }
@@ -172,8 +227,8 @@ impl Plan {
         route
     }
 
-    fn rule(&self, family: u8, interface: &str) -> RuleMessage {
-        self.rule_to(family, self.table, self.steer_mark, Some(interface))
+    fn rule(&self, family: u8, interface: &str, mark: u32) -> RuleMessage {
+        self.rule_to(family, self.table, mark, Some(interface))
     }
 
     /// Routing table of what we send through a bridge.

@@ -1,8 +1,8 @@
 //! What we put on the host, written down before it is done.
 //!
-//! The journal names where to look (namespace, interfaces, marks), not single acts: each undo
-//! removes whatever carries our protocol number, our program's name or our socket mark there, so
-//! it is right however far the daemon had come when it died.
+//! The journal names where to look (namespace, table, mark), not single acts: each undo removes
+//! whatever carries our protocol number, our program's name or our socket mark there, so it is
+//! right however far the daemon had come when it died, and whichever links have come since.
 
 use std::{
     collections::BTreeMap,
@@ -24,10 +24,12 @@ pub struct Journal {
     pub pid: u32,
     /// Network namespace ([`super::netns::current_id`]).
     pub netns: u64,
-    /// Interfaces that may carry our program.
-    pub interfaces: Vec<String>,
     /// The bit on our sockets.
     pub socket_mark: u32,
+    /// The kernel's numbers of our programs: on links that have moved elsewhere, names would not
+    /// tell ours from another daemon's.
+    #[serde(default)]
+    pub programs: Vec<u32>,
     /// The table of our rules and routes.
     pub table: u32,
     /// Kernel parameters that we change, with what they were.
@@ -124,8 +126,8 @@ mod tests {
             instance: "default".to_owned(),
             pid: 1,
             netns: 4_026_531_840,
-            interfaces: vec!["eth0".to_owned()],
             socket_mark: 0x2000_0000,
+            programs: vec![7, 8],
             table: 8780,
             sysctls: BTreeMap::from([("net/ipv4/conf/br0/src_valid_mark".into(), "0".into())]),
         }

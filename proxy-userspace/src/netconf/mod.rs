@@ -56,3 +56,16 @@ pub fn connect() -> Result<Handle, NetlinkError> {
     tokio::spawn(connection);
     Ok(handle)
 }
+
+/// As [`connect`], but the kernel heeds what a list is asked to be of (`NETLINK_GET_STRICT_CHK`),
+/// and refuses what it does not know.
+///
+/// # Errors
+///
+/// If the netlink socket cannot be opened.
+pub fn connect_strictly() -> Result<Handle, NetlinkError> {
+    let (connection, handle, _) = rtnetlink::new_connection_with_strict_check()
+        .map_err(|e| NetlinkError::new("open rtnetlink", e))?;
+    tokio::spawn(connection);
+    Ok(handle)
+}

@@ -4,8 +4,11 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
-use rtnetlink::{Handle, RouteMessageBuilder};
+use netlink_packet_route::{
+    AddressFamily,
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteType},
+};
+use rtnetlink::Handle;
 
 use super::{NetlinkError, PROTOCOL};
 
@@ -13,18 +16,19 @@ use super::{NetlinkError, PROTOCOL};
 /// ranges. Not the default routes of type local that transparent proxies (we too) put into
 /// tables of their own.
 ///
+/// The `strict` connection ([`super::connect_strictly`]) has the kernel leave all other routes out;
+/// a router may have a million.
+///
 /// # Errors
 ///
 /// If netlink fails.
-pub async fn prefixes(handle: &Handle) -> Result<BTreeSet<IpNet>, NetlinkError> {
+pub async fn prefixes(strict: &Handle) -> Result<BTreeSet<IpNet>, NetlinkError> {
     let mut prefixes = BTreeSet::new();
-    for family in [false, true] {
-        let query = if family {
-            RouteMessageBuilder::<std::net::Ipv6Addr>::new().build()
-        } else {
-            RouteMessageBuilder::<std::net::Ipv4Addr>::new().build()
-        };
-        let mut routes = handle.route().get(query).execute();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut query = RouteMessage::default();
+        query.header.address_family = family;
+        query.header.kind = RouteType::Local;
+        let mut routes = strict.route().get(query).execute();
         while let Some(route) = routes
             .try_next()
             .await

@@ -25,11 +25,13 @@ pub enum Asymmetry {
     SilentClient,
     /// The origin spoke first.
     OriginFirst,
+    /// The origin saw a port of ours where it was to see the client's.
+    PortNotKept,
 }
 
 impl Asymmetry {
     /// Every one, in the order of declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ClientHalfClosed,
         Self::TruncatedRequest,
         Self::TruncatedResponse,
@@ -41,6 +43,7 @@ impl Asymmetry {
         Self::Retried,
         Self::SilentClient,
         Self::OriginFirst,
+        Self::PortNotKept,
     ];
 
     /// The word.
@@ -58,6 +61,7 @@ impl Asymmetry {
             Self::Retried => "retried",
             Self::SilentClient => "silent-client",
             Self::OriginFirst => "origin-first",
+            Self::PortNotKept => "port-not-kept",
         }
     }
 }

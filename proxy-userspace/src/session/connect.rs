@@ -4,13 +4,14 @@ use tokio::{net::TcpStream, sync::watch, task::JoinHandle};
 
 use super::{
     Session,
-    leg::{Leg, Origin},
+    leg::{Leg, Origin, is_reset},
 };
 use crate::{
     addr::{OriginAddr, SpoofedAddr},
     learn::Kind,
+    observe::Asymmetry,
     reason::Reason,
-    upstream::{ConnectError, Source, Way},
+    upstream::{ConnectError, Conntrack, Source, Way},
 };
 
 /// A connect that goes on while the client is listened to.
@@ -68,7 +69,8 @@ impl Session {
         let connected = tokio::select! {
             connected = connected => connected,
             () = opened => return Err(Unconnected::ValveOpened),
-            () = self.live.bypassed_now() => return Err(Unconnected::BypassedNow),
+            why = self.live.ended_now() => return Err(Unconnected::Ended(why)),
+            () = is_reset(&self.client.stream) => return Err(Unconnected::ClientGone),
         };
         self.connected(way, connected)
     }
@@ -78,6 +80,9 @@ impl Session {
         self.report(way, &connected);
         match connected {
             Ok((stream, spoofed)) => {
+                if way.source == Source::ClientPort {
+                    self.port_kept(spoofed);
+                }
                 self.origin = Some(Origin {
                     leg: Leg::new(stream, &self.meter),
                     spoofed,
@@ -95,13 +100,23 @@ impl Session {
 }
 
 impl Session {
+    /// Whether the origin sees the client's own port, as it was to.
+    fn port_kept(&self, spoofed: SpoofedAddr) {
+        if spoofed.0 == self.from.0 {
+            self.live.expose(|| !Conntrack::is_in_use());
+        } else {
+            self.shared.stats.asymmetry(Asymmetry::PortNotKept);
+        }
+    }
+
     /// Tells the learner what became of a connect from the client's address.
     fn report(&self, way: Way, connected: &Connected) {
-        if way.source != Source::Client {
+        if !matches!(way.source, Source::Client | Source::ClientPort) {
             return;
         }
         let kind = match connected {
             Ok(_) => Kind::Connected,
+            Err(ConnectError::WentAround) => Kind::WentAround,
             Err(
                 ConnectError::Refused
                 | ConnectError::Reset
@@ -112,6 +127,7 @@ impl Session {
             Err(
                 ConnectError::NoSourcePort(_)
                 | ConnectError::Limit(_)
+                | ConnectError::Looping
                 | ConnectError::Socket { .. },
             ) => return,
         };
@@ -143,8 +159,10 @@ pub(super) enum Unconnected {
     Failed(ConnectError),
     /// The valve opened: the client should come again, and will go direct.
     ValveOpened,
-    /// A bypass has ended the client's connection.
-    BypassedNow,
+    /// The client's connection was ended from outside.
+    Ended(Reason),
+    /// The client has reset its connection meanwhile: nobody is left to connect for.
+    ClientGone,
 }
 
 impl Unconnected {
@@ -152,7 +170,8 @@ impl Unconnected {
         match self {
             Self::Failed(error) => error.reason(),
             Self::ValveOpened => Reason::NoReturnPath,
-            Self::BypassedNow => Reason::BypassedNow,
+            Self::Ended(why) => *why,
+            Self::ClientGone => Reason::ClientClosed,
         }
     }
 
@@ -160,9 +179,15 @@ impl Unconnected {
     /// `None` is a reset.
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
-            Self::Failed(ConnectError::Refused | ConnectError::Reset)
+            Self::Failed(
+                ConnectError::Refused
+                | ConnectError::Reset
+                | ConnectError::Looping
+                | ConnectError::WentAround,
+            )
             | Self::ValveOpened
-            | Self::BypassedNow => None,
+            | Self::Ended(_)
+            | Self::ClientGone => None,
             Self::Failed(ConnectError::Timeout) => Some(504),
             Self::Failed(ConnectError::Limit(_) | ConnectError::NoSourcePort(_)) => Some(503),
             Self::Failed(_) => Some(502),

@@ -169,6 +169,7 @@ impl Session {
             source,
             mark: rule.mark.unwrap_or(0),
             tos: rule.tos.or(self.tos),
+            ttl: self.ttl,
         }
     }
 
@@ -178,6 +179,7 @@ impl Session {
             source: self.shared.source,
             mark: 0,
             tos: self.tos,
+            ttl: self.ttl,
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -19,12 +19,17 @@ use crate::{
 /// Apart, so that workers seldom wait for each other.
 const SHARDS: usize = 16;
 
+/// So many flows are looked at, at least, before [`Flows::end_tracked`] leaves the others for later.
+const FEW: usize = 256;
+
 /// Every intercepted connection that has a session.
 #[derive(Debug)]
 pub struct Flows {
     /// Ends all of them: the drain's deadline.
     cut: CancellationToken,
     next: AtomicUsize,
+    /// The shard that was looked at last for what is tracked.
+    looked_at: AtomicUsize,
     shards: [Mutex<HashMap<usize, Flow>>; SHARDS],
 }
 
@@ -33,6 +38,7 @@ struct Flow {
     client: SocketAddr,
     origin: SocketAddr,
     cut: CancellationToken,
+    exposure: Arc<Exposure>,
 }
 
 /// Keeps a flow in the registry, and tells its session when it is to end.
@@ -42,7 +48,18 @@ pub(super) struct Live {
     /// Not the addresses: a client may come again by a tuple whose session has not ended yet.
     number: usize,
     cut: CancellationToken,
+    exposure: Arc<Exposure>,
 }
+
+/// What conntrack could do to a flow: [`NONE`], [`EXPOSED`] or [`TRACKED`].
+type Exposure = AtomicU8;
+
+/// Nothing.
+const NONE: u8 = 0;
+/// It began while nothing was tracked, and both its legs have one five-tuple.
+const EXPOSED: u8 = 1;
+/// They are tracked, as one; it is being ended for that.
+const TRACKED: u8 = 2;
 
 impl Flows {
     /// No flows yet; `cut` will end all that are there when it is cancelled.
@@ -51,6 +68,7 @@ impl Flows {
         Self {
             cut,
             next: AtomicUsize::new(0),
+            looked_at: AtomicUsize::new(0),
             shards: Default::default(),
         }
     }
@@ -75,6 +93,40 @@ impl Flows {
         ended
     }
 
+    /// Looks at flows that keep the client's port since a time at which nothing was tracked, a few
+    /// with each call, and resets both connections of those of which `is_tracked` says that they
+    /// are now. The number of the latter.
+    pub fn end_tracked(&self, mut is_tracked: impl FnMut(SocketAddr, SocketAddr) -> bool) -> usize {
+        let (mut ended, mut looked) = (0, 0);
+        for _ in 0..SHARDS {
+            if looked >= FEW {
+                break;
+            }
+            let shard = self.looked_at.fetch_add(1, Ordering::Relaxed);
+            let exposed: Vec<_> = self
+                .shard(shard)
+                .values()
+                .filter(|flow| flow.exposure.load(Ordering::Relaxed) == EXPOSED)
+                .map(|flow| {
+                    (
+                        flow.client,
+                        flow.origin,
+                        flow.cut.clone(),
+                        Arc::clone(&flow.exposure),
+                    )
+                })
+                .collect();
+            looked += exposed.len();
+            for (client, origin, cut, exposure) in exposed {
+                if is_tracked(client, origin) && change(&exposure, EXPOSED, TRACKED) {
+                    cut.cancel();
+                    ended += 1;
+                }
+            }
+        }
+        ended
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -85,16 +137,19 @@ impl Flows {
     pub(super) fn enter(self: &Arc<Self>, client: ClientAddr, origin: OriginAddr) -> Live {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let cut = self.cut.child_token();
+        let exposure = Arc::new(Exposure::new(NONE));
         let flow = Flow {
             client: client.0,
             origin: origin.0,
             cut: cut.clone(),
+            exposure: Arc::clone(&exposure),
         };
         self.shard(number).insert(number, flow);
         Live {
             flows: Arc::clone(self),
             number,
             cut,
+            exposure,
         }
     }
 
@@ -106,27 +161,45 @@ impl Flows {
 }
 
 impl Live {
-    /// Returns when the flow is to end at once, with why: [`Reason::Draining`] or
-    /// [`Reason::BypassedNow`].
+    /// Returns when the flow is to end at once, with why: [`Reason::Draining`],
+    /// [`Reason::BypassedNow`] or [`Reason::TrackedNow`].
     pub(super) async fn cut(&self) -> Reason {
         self.cut.cancelled().await;
         self.why()
     }
 
-    /// Returns when the flow is to end at once, unless all are.
-    pub(super) async fn bypassed_now(&self) {
-        if self.cut().await != Reason::BypassedNow {
-            std::future::pending().await
+    /// Returns when the flow is to end at once, unless all are, with why.
+    pub(super) async fn ended_now(&self) -> Reason {
+        match self.cut().await {
+            Reason::Draining => std::future::pending().await,
+            why => why,
+        }
+    }
+
+    /// The origin sees the client's own port from now on. Unless nothing `is_untracked` behind
+    /// that, conntrack has told the two legs apart already.
+    pub(super) fn expose(&self, is_untracked: impl FnOnce() -> bool) {
+        change(&self.exposure, NONE, EXPOSED);
+        if !is_untracked() {
+            change(&self.exposure, EXPOSED, NONE);
         }
     }
 
     fn why(&self) -> Reason {
         if self.flows.cut.is_cancelled() {
             Reason::Draining
+        } else if self.exposure.load(Ordering::Relaxed) == TRACKED {
+            Reason::TrackedNow
         } else {
             Reason::BypassedNow
         }
     }
+}
+
+fn change(exposure: &Exposure, from: u8, to: u8) -> bool {
+    exposure
+        .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed)
+        .is_ok()
 }
 
 impl Drop for Live {
@@ -184,12 +257,45 @@ mod tests {
         cut.cancel();
         assert_eq!(ended(&live).await, Some(Reason::Draining));
         assert!(
-            timeout(Duration::from_millis(1), live.bypassed_now())
+            timeout(Duration::from_millis(1), live.ended_now())
                 .await
                 .is_err()
         );
         let late = enter(&flows, "10.0.0.2:1001", ORIGIN);
         assert_eq!(ended(&late).await, Some(Reason::Draining));
+    }
+
+    #[tokio::test]
+    async fn what_conntrack_mixes_up_is_ended() {
+        let flows = Arc::new(Flows::new(CancellationToken::new()));
+        let exposed = enter(&flows, "10.0.0.2:1000", ORIGIN);
+        let told_apart = enter(&flows, "10.0.0.3:1000", ORIGIN);
+        let plain = enter(&flows, "10.0.0.4:1000", ORIGIN);
+        exposed.expose(|| true);
+        told_apart.expose(|| false);
+        let end = |tracked: bool| flows.end_tracked(|_, _| tracked);
+        assert_eq!(end(false), 0);
+        assert_eq!(end(true), 1);
+        assert_eq!(end(true), 0);
+        assert_eq!(ended(&exposed).await, Some(Reason::TrackedNow));
+        assert_eq!(ended(&told_apart).await, None);
+        assert_eq!(ended(&plain).await, None);
+    }
+
+    #[test]
+    fn all_are_looked_at_a_few_at_a_time() {
+        let flows = Arc::new(Flows::new(CancellationToken::new()));
+        let many: Vec<_> = (1..=2 * FEW)
+            .map(|port| enter(&flows, &format!("10.0.0.2:{port}"), ORIGIN))
+            .collect();
+        many.iter().for_each(|live| live.expose(|| true));
+        let mut calls = 0;
+        while many.iter().any(|live| !live.cut.is_cancelled()) {
+            let ended = flows.end_tracked(|_, _| true);
+            assert!(ended > 0 && ended < 2 * FEW, "{ended}");
+            calls += 1;
+        }
+        assert!(calls > 1);
     }
 
     #[test]

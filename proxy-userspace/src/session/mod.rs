@@ -64,6 +64,7 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         Dscp::Copy => accepted.tos(),
         Dscp::Clear => None,
     };
+    let ttl = shared.ttl.and_then(|hops| accepted.ttl_behind(hops));
     let session = Session {
         client: Leg::new(accepted.stream, &meter),
         live: shared.flows.enter(accepted.client, accepted.origin),
@@ -73,6 +74,7 @@ pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         connecting: None,
         fate: Fate::Open,
         tos,
+        ttl,
         quiet_way: Way::default(),
         client_done: false,
         meter,
@@ -94,6 +96,8 @@ struct Session {
     fate: Fate,
     /// What the client's packets carry, to be put on ours.
     tos: Option<u8>,
+    /// The time to live of ours.
+    ttl: Option<u8>,
     /// How its origin is connected as long as its client has not asked for anything.
     quiet_way: Way,
     /// The client has half-closed: no request comes after those that are in the buffer.
@@ -160,8 +164,8 @@ impl Session {
 
     /// The connection ends between requests; an unfinished head is worth a line in the log.
     async fn part(mut self, reason: Reason) {
-        if reason == Reason::BypassedNow {
-            // Each connection that an operator has ended leaves a line, idle or not.
+        if matches!(reason, Reason::BypassedNow | Reason::TrackedNow) {
+            // Each connection that was ended from outside leaves a line, idle or not.
             let mut transaction = self.transaction();
             transaction.bytes_in = self.client.buffer.len() as u64;
             transaction.end(&self.shared, reason);
@@ -239,7 +243,7 @@ impl Session {
         drop((self.origin, self.connecting));
         tokio::select! {
             () = self.client.finish(patience) => {}
-            () = self.live.bypassed_now() => {}
+            _ = self.live.ended_now() => {}
         }
     }
 

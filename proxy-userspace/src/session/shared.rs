@@ -47,6 +47,9 @@ pub struct Shared {
     pub source: upstream::Source,
     /// What becomes of the client's DSCP.
     pub dscp: config::Dscp,
+    /// By how much less than the client's our packets' time to live is; `None`: they have this
+    /// host's default.
+    pub ttl: Option<u8>,
     /// The way to origins.
     pub upstream: Upstream,
     /// The resolver, for `http.host_dns`.

@@ -121,10 +121,10 @@ pub fn create_array(name: &str, value_size: u32, entries: u32, flags: u32) -> io
 }
 
 /// Calls `bpf(2)` with a part of `union bpf_attr`.
-fn call<Attr>(command: libc::c_long, attr: &Attr) -> io::Result<i32> {
-    // SAFETY: private, so that `Attr` is one of the two structs above: a prefix of `union
-    // bpf_attr` of the size given, which lives across the call, and the kernel writes nothing to
-    // it for these commands.
+pub(super) fn call<Attr>(command: libc::c_long, attr: &Attr) -> io::Result<i32> {
+    // SAFETY: this room's own, so that `Attr` is one of its structs: a prefix of `union bpf_attr`
+    // of the size given, which lives across the call as what it points to does, and the kernel
+    // writes nothing to either for these commands.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,

@@ -9,6 +9,7 @@ const IPV6_TRANSPARENT: libc::c_int = 75;
 /// `IPV6_2292PKTOPTIONS` of `linux/in6.h`.
 const IPV6_2292PKTOPTIONS: libc::c_int = 6;
 const SO_PEERGROUPS: libc::c_int = 59;
+const SO_NETNS_COOKIE: libc::c_int = 71;
 
 /// Lets an IPv6 socket bind to, and speak from, addresses that are not this host's. Needs
 /// `CAP_NET_ADMIN` or `CAP_NET_RAW`.
@@ -20,30 +21,35 @@ pub fn set_ipv6_transparent(socket: &impl AsFd) -> io::Result<()> {
     set(socket, libc::SOL_IPV6, IPV6_TRANSPARENT, 1)
 }
 
-/// Type of service (IPv4) or traffic class (IPv6) of the packet that completed the handshake of a
-/// TCP socket that was just accepted.
+/// An octet of an IP header that the kernel keeps with a TCP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Type of service (IPv4), traffic class (IPv6).
+    Tos,
+    /// Time to live (IPv4), hop limit (IPv6).
+    Ttl,
+}
+
+/// That octet of the packet that completed the handshake of a TCP socket that was just accepted.
 ///
-/// The kernel keeps that octet with every socket, also where the SYN was answered by a cookie;
+/// The kernel keeps it with every socket, also where the SYN was answered by a cookie (`rcv_tos`
+/// and `mc_ttl`, `rcv_flowinfo` and `mcast_hops`: `tcp_v4_syn_recv_sock`, `tcp_v6_syn_recv_sock`);
 /// a saved SYN (`TCP_SAVE_SYN`) costs memory and is not there then.
 ///
 /// # Errors
 ///
 /// As `setsockopt(2)` and `getsockopt(2)`; `InvalidData` if the kernel answers something else.
-pub fn received_tos(socket: &impl AsFd, ipv6: bool) -> io::Result<u8> {
-    let (level, receive, options, kind) = if ipv6 {
-        (
-            libc::SOL_IPV6,
-            libc::IPV6_RECVTCLASS,
-            IPV6_2292PKTOPTIONS,
-            libc::IPV6_TCLASS,
-        )
+pub fn received(socket: &impl AsFd, ipv6: bool, what: Received) -> io::Result<u8> {
+    let (level, options) = if ipv6 {
+        (libc::SOL_IPV6, IPV6_2292PKTOPTIONS)
     } else {
-        (
-            libc::SOL_IP,
-            libc::IP_RECVTOS,
-            libc::IP_PKTOPTIONS,
-            libc::IP_TOS,
-        )
+        (libc::SOL_IP, libc::IP_PKTOPTIONS)
+    };
+    let (receive, kind) = match (what, ipv6) {
+        (Received::Tos, true) => (libc::IPV6_RECVTCLASS, libc::IPV6_TCLASS),
+        (Received::Tos, false) => (libc::IP_RECVTOS, libc::IP_TOS),
+        (Received::Ttl, true) => (libc::IPV6_RECVHOPLIMIT, libc::IPV6_HOPLIMIT),
+        (Received::Ttl, false) => (libc::IP_RECVTTL, libc::IP_TTL),
     };
     // Without it, the kernel does not tell; with it, IPv6 clones packets that come.
     set(socket, level, receive, 1)?;
@@ -164,4 +170,32 @@ pub fn peer_groups(socket: &impl AsFd) -> io::Result<Vec<libc::gid_t>> {
     }
     groups.truncate(len as usize / size_of::<libc::gid_t>());
     Ok(groups)
+}
+
+/// The number by which programs know the network namespace of a socket (Linux 5.14). Never used
+/// again for another one, not even after a namespace's end.
+///
+/// # Errors
+///
+/// As `getsockopt(2)`: `ENOPROTOOPT` before Linux 5.14.
+pub fn netns_cookie(socket: &impl AsFd) -> io::Result<u64> {
+    let mut cookie = 0_u64;
+    #[expect(clippy::cast_possible_truncation, reason = "8 octets")]
+    let mut len = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed for the call; the kernel writes at most `len` octets to
+    // the number, which has as many and lives across the call, and their number to `len`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut len,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(cookie)
+    }
 }

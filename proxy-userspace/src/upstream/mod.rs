@@ -1,10 +1,11 @@
 //! Connections to origins, from the client's own address.
 
+mod connects;
+mod conntrack;
 mod legs;
 mod names;
 mod pending;
 mod ports;
-mod tracked;
 mod way;
 
 use std::{
@@ -19,6 +20,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 
+pub use connects::Connects;
+pub use conntrack::{Conntrack, Inquiry};
 pub use legs::{Leg, Legs};
 pub use names::Names;
 pub use pending::Pending;
@@ -49,6 +52,13 @@ pub enum ConnectError {
     /// No answer in time.
     #[error("no answer")]
     Timeout,
+    /// A router sends our packets back to us.
+    #[error("our packets come back")]
+    Looping,
+    /// The origin has answered, and the client itself has refused the answer: it came to it by a
+    /// way that does not pass this host.
+    #[error("the answer went to the client by another way")]
+    WentAround,
     /// Every port tried was taken.
     #[error("no free port of {0} towards the origin")]
     NoSourcePort(ClientAddr),
@@ -75,6 +85,8 @@ impl ConnectError {
             Self::Limit(_) => Reason::LocalLimit,
             Self::Unreachable(_) | Self::Socket { .. } => Reason::OriginUnreachable,
             Self::Timeout => Reason::OriginTimeout,
+            Self::Looping => Reason::Looping,
+            Self::WentAround => Reason::AsymmetricReturn,
             Self::NoSourcePort(_) => Reason::NoSourcePort,
         }
     }
@@ -93,6 +105,10 @@ pub struct Upstream {
     pub legs: Arc<Legs>,
     /// Connects that wait for an answer.
     pub pending: Arc<Pending>,
+    /// Whether clients' connections are tracked.
+    pub conntrack: Arc<Conntrack>,
+    /// The same by their ends.
+    pub connects: Arc<Connects>,
 }
 
 impl Upstream {
@@ -123,15 +139,17 @@ impl Upstream {
                 Source::Own => self.connect_as_ourselves(origin, way).await,
             }
         };
-        let result = match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::Timeout),
+        let result = tokio::select! {
+            result = tokio::time::timeout(self.timeout, attempt) => {
+                result.unwrap_or(Err(ConnectError::Timeout))
+            }
+            () = waiting.given_up() => Err(ConnectError::Looping),
         };
-        if matches!(
-            result,
-            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset)
-        ) {
-            waiting.answered();
+        match result {
+            Ok(_) | Err(ConnectError::Refused | ConnectError::Reset) => waiting.answered(),
+            // That is no origin's silence.
+            Err(ConnectError::Looping) => waiting.forget(),
+            Err(_) => {}
         }
         result
     }
@@ -144,7 +162,7 @@ impl Upstream {
         origin: OriginAddr,
         way: Way,
     ) -> Result<(TcpStream, SpoofedAddr), ConnectError> {
-        if !tracked::is_tracked(client.0, origin.0) {
+        if !self.conntrack.tracks(client.0, origin.0) {
             let spoofed = SpoofedAddr(client.0);
             match self.connect_from(spoofed, origin, way).await {
                 Err(ConnectError::Socket { cause, .. }) if is_clash(&cause) => {}
@@ -162,7 +180,12 @@ impl Upstream {
         origin: OriginAddr,
         way: Way,
     ) -> Result<TcpStream, ConnectError> {
-        connect(self.bound_socket(spoofed, way)?, origin).await
+        let socket = self.bound_socket(spoofed, way)?;
+        let under_way = self.connects.begin(spoofed.0, origin.0);
+        tokio::select! {
+            connected = connect(socket, origin) => connected,
+            () = under_way.went_around() => Err(ConnectError::WentAround),
+        }
     }
 
     async fn connect_from_some_port(
@@ -236,6 +259,14 @@ impl Upstream {
                 socket.set_tclass_v6(tos.into())
             };
             set.map_err(failed("set the type of service"))?;
+        }
+        if let Some(ttl) = way.ttl {
+            let set = if ipv4 {
+                socket.set_ttl_v4(ttl.into())
+            } else {
+                socket.set_unicast_hops_v6(ttl.into())
+            };
+            set.map_err(failed("set the time to live"))?;
         }
         Ok(socket)
     }

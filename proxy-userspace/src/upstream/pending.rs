@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
+
 /// How long an attempt that was given up without an answer still counts.
 const MEMORY: Duration = Duration::from_secs(10);
 
@@ -15,7 +17,11 @@ const CAPACITY: usize = 1024;
 
 /// All workers' attempts, IPv4 and IPv6 apart: a router may translate one and not the other.
 #[derive(Debug, Default)]
-pub struct Pending([Mutex<State>; 2]);
+pub struct Pending {
+    families: [Mutex<State>; 2],
+    /// How often attempts to reach an origin have been given up from outside.
+    looping: watch::Sender<HashMap<IpAddr, u64>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,7 +33,7 @@ struct State {
 /// One attempt.
 pub struct Attempt {
     pending: Arc<Pending>,
-    ipv6: bool,
+    origin: IpAddr,
     id: u64,
 }
 
@@ -44,7 +50,7 @@ impl Pending {
         }
         Attempt {
             pending: Arc::clone(self),
-            ipv6,
+            origin,
             id,
         }
     }
@@ -77,8 +83,20 @@ impl Pending {
             .is_some_and(|answer| answer >= then)
     }
 
+    /// Ends what waits for these origins: our packets to them come back to us.
+    pub fn give_up(&self, origins: impl IntoIterator<Item = IpAddr>) {
+        self.looping.send_modify(|looping| {
+            if looping.len() >= CAPACITY {
+                looping.clear();
+            }
+            for origin in origins {
+                *looping.entry(origin).or_default() += 1;
+            }
+        });
+    }
+
     fn state(&self, ipv6: bool) -> std::sync::MutexGuard<'_, State> {
-        self.0[usize::from(ipv6)]
+        self.families[usize::from(ipv6)]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,9 +105,28 @@ impl Pending {
 impl Attempt {
     /// The origin answered: with a connection or with a refusal, it makes no difference here.
     pub fn answered(&mut self) {
-        let mut state = self.pending.state(self.ipv6);
+        let mut state = self.pending.state(self.origin.is_ipv6());
         state.unanswered.remove(&self.id);
         state.last_answer = Some(Instant::now());
+    }
+
+    /// It says nothing about the origin.
+    pub fn forget(&mut self) {
+        let mut state = self.pending.state(self.origin.is_ipv6());
+        state.unanswered.remove(&self.id);
+    }
+
+    /// Returns when it is [given up](Pending::give_up). Cancel-safe.
+    pub async fn given_up(&self) {
+        let mut looping = self.pending.looping.subscribe();
+        let times = |looping: &HashMap<IpAddr, u64>| looping.get(&self.origin).copied();
+        let before = times(&looping.borrow_and_update());
+        while looping.changed().await.is_ok() {
+            if times(&looping.borrow_and_update()).is_some_and(|times| Some(times) != before) {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 }
 
@@ -127,6 +164,26 @@ mod tests {
         let pending = Arc::new(Pending::default());
         drop(pending.start(origin(1)));
         assert_eq!(pending.silent_origins(false, Duration::ZERO), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_ends_and_nothing_else() {
+        let pending = Arc::new(Pending::default());
+        pending.give_up([origin(1)]);
+        let (one, two) = (pending.start(origin(1)), pending.start(origin(2)));
+        let mut other = std::pin::pin!(two.given_up());
+        tokio::select! {
+            biased;
+            () = &mut other => panic!("it was not meant"),
+            () = one.given_up() => panic!("it began later"),
+            () = std::future::ready(()) => {}
+        }
+        tokio::join!(one.given_up(), async { pending.give_up([origin(1)]) });
+        tokio::select! {
+            biased;
+            () = &mut other => panic!("it was not meant"),
+            () = std::future::ready(()) => {}
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct Way {
     pub mark: u32,
     /// IPv4's type of service, IPv6's traffic class; the kernel's default if `None`.
     pub tos: Option<u8>,
+    /// IPv4's time to live, IPv6's hop limit, not 0; the kernel's default if `None`.
+    pub ttl: Option<u8>,
 }
 
 /// The source address of a connection to an origin.

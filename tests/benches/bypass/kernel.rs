@@ -191,6 +191,7 @@ fn prepare(dataplane: &mut Dataplane, lan: u32, wan: u32) -> (ListenLink, [TcpLi
             framing: Framing::Ethernet,
             role,
             slot,
+            lan: slot + 1,
             bridge: None,
         };
         dataplane.set_role(&place, [0; 2]).expect("a role");

@@ -168,8 +168,8 @@ pub(super) fn candidates(whom: &Whom, as_json: bool) -> Result<()> {
         return Ok(());
     }
     println!(
-        "{:<44} {:<40} {:>8} {:>8} {:>8}  WHAT BECOMES OF IT",
-        "DESTINATION", "CLIENT", "NOT-HTTP", "FAILED", "CLIENTS"
+        "{:<44} {:<40} {:>8} {:>8} {:>8} {:>8}  WHAT BECOMES OF IT",
+        "DESTINATION", "CLIENT", "NOT-HTTP", "FAILED", "AROUND", "CLIENTS"
     );
     for candidate in value.as_array().into_iter().flatten() {
         let text = |name: &str| candidate[name].as_str().unwrap_or("any").to_owned();
@@ -177,11 +177,12 @@ pub(super) fn candidates(whom: &Whom, as_json: bool) -> Result<()> {
             .as_u64()
             .map_or_else(String::new, |port| format!(" port {port}"));
         println!(
-            "{:<44} {:<40} {:>8} {:>8} {:>8}  {}",
+            "{:<44} {:<40} {:>8} {:>8} {:>8} {:>8}  {}",
             text("destination") + &port,
             text("source"),
             candidate["not_http"].to_string(),
             candidate["connect_failed"].to_string(),
+            candidate["asymmetric_return"].to_string(),
             candidate["clients"].to_string(),
             candidate["obstacle"]
                 .as_str()

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::{Fault, Value, fault, list, mistyped, quote, quoted_list, string};
 use crate::config::settings::{AccessTarget, Families, OnFailure};
 
-/// Names of network interfaces.
+/// Names of network interfaces, and patterns of them.
 pub(in crate::config) mod interfaces {
     use super::*;
 
@@ -44,13 +44,14 @@ pub(in crate::config) mod interfaces {
         Ok(checked)
     }
 
-    /// The kernel's own rules (`dev_valid_name`).
+    /// The kernel's own rules (`dev_valid_name`). Stars can stand for nothing.
     fn mistake(name: &str) -> Option<&'static str> {
+        let least = name.len() - name.matches('*').count();
         let forbidden = |c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace();
         match name {
             "" => Some("it is empty"),
             "." | ".." => Some("it names a directory"),
-            _ if name.len() > 15 => Some("it is longer than 15 bytes"),
+            _ if least > 15 => Some("it is longer than 15 bytes"),
             _ if name.contains(forbidden) => Some("it has a slash, a colon or white space in it"),
             _ => None,
         }

@@ -2,7 +2,7 @@ use crate::config::Config;
 
 /// `section.key = value` and the beginning of what is said about it, from the column on.
 #[rustfmt::skip]
-const WRONG: [(&str, &str); 85] = [
+const WRONG: [(&str, &str); 92] = [
     ("intercept.lan = \"eth1\"", "17: expected a list of interface names"),
     ("intercept.lan = [\"eth1\", 2]", "26: expected an interface name, found an integer"),
     ("intercept.lan = [\"\"]", "18: \"\" is no interface name: it is empty"),
@@ -12,6 +12,10 @@ const WRONG: [(&str, &str); 85] = [
     ("intercept.lan = [\"..\"]", "18: \"..\" is no interface name"),
     ("intercept.lan = [\"0123456789abcdef\"]", "18: \"0123456789abcdef\" is no interface name"),
     ("intercept.lan = [\"a\", \"a\"]", "23: interface \"a\" is listed twice"),
+    ("intercept.lan = [\"ppp*\", \"ppp*\"]", "26: interface \"ppp*\" is listed twice"),
+    ("intercept.lan = [\"p/*\"]", "18: \"p/*\" is no interface name: it has a slash"),
+    ("intercept.lan = [\"????????????????*\"]", "18: \"????????????????*\" is no interface name: it is lon"),
+    ("intercept.missing = \"ignore\"", "21: expected \"refuse\" or \"wait\", found \"ignore\""),
     ("intercept.ports = 80", "19: expected a list of ports, found an integer"),
     ("intercept.ports = []", "19: expected 1 to 8 ports, found 0"),
     ("intercept.ports = [1,2,3,4,5,6,7,8,9]", "19: expected 1 to 8 ports, found 9"),
@@ -28,6 +32,7 @@ const WRONG: [(&str, &str); 85] = [
     ("intercept.on_failure = true", "24: expected \"open\", found a boolean"),
     ("intercept.heartbeat_stale = \"50ms\"", "29: 50ms is not between 100ms and 1m"),
     ("intercept.heartbeat_stale = 1", "29: expected a duration with a unit"),
+    ("intercept.output = \"yes\"", "20: expected true or false, found a string"),
     ("spoof.ports = \"32767-10000\"", "15: the range 32767-10000 is inverted"),
     ("spoof.ports = \"80-1024\"", "15: the range 80-1024 must not begin below 1024"),
     ("spoof.ports = \"10000\"", "15: expected a range of ports"),
@@ -36,6 +41,7 @@ const WRONG: [(&str, &str); 85] = [
     ("spoof.ports = [10000, 20000]", "15: expected a range of ports"),
     ("spoof.source = \"router\"", "16: expected \"client\", \"client-port\" or \"proxy\", found \"router\""),
     ("spoof.dscp = \"keep\"", "14: expected \"copy\" or \"clear\", found \"keep\""),
+    ("spoof.ttl = 64", "13: expected \"copy\" or \"own\", found an integer"),
     ("http.via = \"yes\"", "12: expected true or false, found a string"),
     ("http.forwarded = \"on\"", "18: expected \"off\", \"x-forwarded-for\" or \"forwarded\", found"),
     ("http.not_http = false", "17: expected \"tunnel\" or \"reject\", found a boolean"),
@@ -87,6 +93,7 @@ const WRONG: [(&str, &str); 85] = [
     ("host.priority = 32766", "17: expected an integer between 1 and 32765, found 32766"),
     ("host.steer_mark = 0x3", "19: a mark is exactly one bit, 0x3 has 2"),
     ("host.socket_mark = 0", "20: a mark is exactly one bit, 0x0 has 0"),
+    ("host.output_mark = 0x3", "20: a mark is exactly one bit, 0x3 has 2"),
     ("workers.count = 1025", "17: expected an integer between 0 and 1024, found 1025"),
 ];
 

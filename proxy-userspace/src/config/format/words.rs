@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
 use crate::config::settings::{
-    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, SpoofSource, Unknown,
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, SpoofSource, Ttl, Unknown,
 };
 
 /// A setting that is one of a few words.
@@ -59,9 +59,18 @@ impl Word for Dscp {
     const WORDS: &'static [(&'static str, Self)] = &[("copy", Self::Copy), ("clear", Self::Clear)];
 }
 
+impl Word for Ttl {
+    const WORDS: &'static [(&'static str, Self)] = &[("copy", Self::Copy), ("own", Self::Own)];
+}
+
 impl Word for Damaged {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("direct", Self::Direct)];
+}
+
+impl Word for Missing {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("refuse", Self::Refuse), ("wait", Self::Wait)];
 }
 
 /// One of the words of a [`Word`].

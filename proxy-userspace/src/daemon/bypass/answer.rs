@@ -78,10 +78,10 @@ impl Lists {
                 "{source} and {destination} are of different families, and no connection is"
             ));
         }
-        let lans = self.translation.lans();
+        let lans = &self.translation.lans;
         if let Some(name) = &query.interface
             && kernel.is_some()
-            && !lans.contains_key(name)
+            && lans.instead_of(name).is_some()
         {
             return Answer::refused(format!("{name} is no LAN of this instance"));
         }
@@ -93,10 +93,9 @@ impl Lists {
         };
         let now = Timestamp::now();
         let by_lists = self.set.decide(&asked, now);
-        let slot = query.interface.as_ref().and_then(|name| lans.get(name));
-        let by_kernel = kernel.map(|kernel| {
-            kernel.match_bypass(&flow(source, destination, query.port, slot.copied()))
-        });
+        let lan = query.interface.as_ref().and_then(|name| lans.known(name));
+        let asked_kernel = flow(source, destination, query.port, lan.unwrap_or(0));
+        let by_kernel = kernel.map(|kernel| kernel.match_bypass(&asked_kernel));
         let decides = match by_kernel {
             Some(Err(error)) => return Answer::failed(error),
             Some(Ok(None)) => None,

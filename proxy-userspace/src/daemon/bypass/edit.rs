@@ -125,6 +125,10 @@ impl Lists {
     fn keep(&mut self, mut kernel: Option<&mut Dataplane>, change: &Change) -> Result<(), Fault> {
         if let Some(dataplane) = kernel.as_deref_mut() {
             let number = self.translation.number(&change.list);
+            let news = change.updated.iter().map(|(_, new)| new);
+            for entry in change.added.iter().chain(news) {
+                self.translation.lans.meet(entry);
+            }
             let old = change.updated.iter().map(|(old, _)| old);
             let new = change.updated.iter().map(|(_, new)| new);
             let records = |entry| self.translation.records(number, entry);
@@ -178,15 +182,11 @@ impl Lists {
                 watched.join(", ")
             )));
         }
-        let lans = self.translation.lans();
         if let Some(name) = key.interface()
-            && !lans.is_empty()
-            && !lans.contains_key(name)
+            && let Some(lans) = self.translation.lans.instead_of(name)
         {
-            let there: Vec<_> = lans.keys().map(ToString::to_string).collect();
             return Err(Fault::Refused(format!(
-                "{key}: {name} is no LAN of this instance (intercept.lan: {})",
-                there.join(", ")
+                "{key}: {name} is no LAN of this instance (intercept.lan: {lans})"
             )));
         }
         Ok(())

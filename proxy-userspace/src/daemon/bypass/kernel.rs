@@ -6,8 +6,9 @@ use ipnet::IpNet;
 use nix::time::{ClockId, clock_gettime};
 use proxy_ebpf::key::{IPV4, IPV6, address};
 
+use super::lans::Lans;
 use crate::{
-    bypass::{Action, Entry, Family, InterfaceName, ListName, Timestamp},
+    bypass::{Action, Entry, Family, ListName, Timestamp},
     dataplane::bypass::{Bits, Entry as Record, Flow},
 };
 
@@ -19,7 +20,7 @@ const BOTH: u8 = 64;
 /// What it takes to tell the kernel of entries.
 pub(super) struct Translation {
     numbers: BTreeMap<ListName, u8>,
-    lans: BTreeMap<InterfaceName, u32>,
+    pub(super) lans: Lans,
     clock: Clock,
 }
 
@@ -30,17 +31,12 @@ pub(super) struct Clock {
 }
 
 impl Translation {
-    /// `lans` are our LANs and their slots.
-    pub(super) fn new(lans: BTreeMap<InterfaceName, u32>) -> Self {
+    pub(super) fn new(lans: Lans) -> Self {
         Self {
             numbers: BTreeMap::new(),
             lans,
             clock: Clock::read(),
         }
-    }
-
-    pub(super) const fn lans(&self) -> &BTreeMap<InterfaceName, u32> {
-        &self.lans
     }
 
     pub(super) const fn clock(&self) -> Clock {
@@ -99,8 +95,8 @@ impl Translation {
             None => &[IPV4, IPV6],
         };
         let lan = key.interface().map_or(0, |name| {
-            // Of a LAN that is not ours nothing comes.
-            self.lans.get(name).map_or(u32::MAX, |slot| slot + 1)
+            // Of a LAN that has no number nothing comes.
+            self.lans.known(name).unwrap_or(u32::MAX)
         });
         let intercept = entry.action() == Action::Intercept;
         let list = if key.family().is_none() {
@@ -164,18 +160,18 @@ pub(super) fn is_same(one: &Record, other: &Record) -> bool {
     plain(one) == plain(other)
 }
 
-/// What the kernel is asked about a connection.
+/// What the kernel is asked about a connection, from the LAN with that number; 0: from none.
 pub(super) fn flow(
     source: std::net::IpAddr,
     destination: std::net::IpAddr,
     port: u16,
-    lan: Option<u32>,
+    lan: u32,
 ) -> Flow {
     let (family, to) = address(destination.to_canonical());
     let (_, from) = address(source.to_canonical());
     Flow {
         family,
-        lan: lan.map_or(0, |slot| slot + 1),
+        lan,
         port: port.into(),
         reserved: 0,
         destination: Bits::new(family, &to),
@@ -196,9 +192,14 @@ mod tests {
     use crate::bypass::text;
 
     fn records(line: &str) -> Vec<Record> {
-        let lans = BTreeMap::from([("lan0".parse().unwrap(), 0), ("lan1".parse().unwrap(), 5)]);
-        let entry = text::parse_entry(line, &crate::bypass::Options::default()).unwrap();
-        Translation::new(lans).records(3, &entry).collect()
+        let entry = |line| text::parse_entry(line, &crate::bypass::Options::default()).unwrap();
+        let mut translation = Translation::new(Lans::new(None));
+        for met in ["any in lan0", "any in lan1", line] {
+            if !met.contains("other0") {
+                translation.lans.meet(&entry(met));
+            }
+        }
+        translation.records(3, &entry(line)).collect()
     }
 
     #[test]
@@ -210,7 +211,7 @@ mod tests {
             (record.family, record.list, record.intercept),
             (IPV4, 3, true)
         );
-        assert_eq!((record.port, record.lan, record.expires), (80, 6, 0));
+        assert_eq!((record.port, record.lan, record.expires), (80, 2, 0));
         assert_eq!((record.destination_length, record.source_length), (24, 8));
         assert_eq!(record.destination.0 >> 32, 0xc000_0200);
         let families: Vec<_> = records("any in lan0")
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn numbers_are_the_lists_own() {
-        let mut translation = Translation::new(BTreeMap::new());
+        let mut translation = Translation::new(Lans::new(None));
         let name = |number: u8| format!("list{number}").parse::<ListName>().unwrap();
         for number in 0..64 {
             assert_eq!(translation.number(&name(number)), number);
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_is_noticed_once_and_one_that_runs_is_not() {
-        let mut translation = Translation::new(BTreeMap::new());
+        let mut translation = Translation::new(Lans::new(None));
         assert!(!translation.look_at_clock());
         for step in [-SECOND, SECOND] {
             translation.clock.offset += step;

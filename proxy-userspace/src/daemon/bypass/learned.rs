@@ -22,10 +22,10 @@ impl Lists {
         let entry = entry(lesson, ends).map_err(|error| EditFault::Refused(error.to_string()))?;
         let list = ListName::learned();
         self.apply(Some(dataplane), &list, Edit::Add(vec![entry.clone()]))?;
-        let replaced = lesson.replaces.iter().filter_map(|pair| {
-            let destination = Some(IpNet::from(pair.destination.ip()));
-            Key::new(destination, Some(pair.client.into()), lesson.port, None).ok()
-        });
+        let replaced = lesson
+            .replaces
+            .iter()
+            .filter_map(|pair| key(Some(pair.destination), Some(pair.client)).ok());
         let there = self.set.list(&list);
         let replaced: Vec<Key> = replaced
             .filter(|key| there.is_some_and(|list| list.get(key).is_some()))
@@ -39,11 +39,13 @@ impl Lists {
 
 impl Lists {
     /// The lessons that the list has: destination, client, why, until when.
-    pub(in crate::daemon) fn lessons(&self) -> Vec<(SocketAddr, Option<IpAddr>, Cause, Timestamp)> {
+    pub(in crate::daemon) fn lessons(&self) -> Vec<Known> {
         let list = self.set.list(&ListName::learned()).into_iter();
         let lesson = |entry: Entry| {
             let key = entry.key();
-            let destination = SocketAddr::new(key.destination()?.addr(), key.port().unwrap_or(0));
+            let destination = key.destination();
+            let destination =
+                destination.map(|prefix| SocketAddr::new(prefix.addr(), key.port().unwrap_or(0)));
             let (cause, _) = entry.comment()?.split_once(':')?;
             let source = key.source().map(|source| source.addr());
             Some((destination, source, Cause::of(cause)?, entry.expires()?))
@@ -54,14 +56,20 @@ impl Lists {
     }
 }
 
-fn entry(lesson: &Lesson, ends: Timestamp) -> Result<Entry, EntryError> {
-    let key = Key::new(
-        Some(IpNet::from(lesson.destination)),
-        lesson.source.map(IpNet::from),
-        lesson.port,
+/// Destination, if it is about one; client, if it is about one; why; until when.
+type Known = (Option<SocketAddr>, Option<IpAddr>, Cause, Timestamp);
+
+fn key(destination: Option<SocketAddr>, client: Option<IpAddr>) -> Result<Key, EntryError> {
+    Key::new(
+        destination.map(|destination| destination.ip().into()),
+        client.map(IpNet::from),
+        destination.map(|destination| destination.port()),
         None,
-    )?;
-    Entry::new(key, Action::Bypass)
+    )
+}
+
+fn entry(lesson: &Lesson, ends: Timestamp) -> Result<Entry, EntryError> {
+    Entry::new(key(lesson.destination, lesson.source)?, Action::Bypass)
         .expiring(Some(ends))
         .with_owner("weir")?
         .with_comment(&format!(

@@ -6,25 +6,25 @@ mod edit;
 mod feeds;
 mod flows;
 mod kernel;
+mod lans;
 mod learned;
 pub mod offline;
 mod sweep;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::{
-    bypass::{Action, Entry, InterfaceName, Key, List, ListName, Set, Store, Timestamp},
+    bypass::{Action, Entry, Key, List, ListName, Set, Store, Timestamp},
     config::Damaged,
     dataplane::{Dataplane, DataplaneError, bypass::Entry as Record},
 };
 
+use super::roles::Roles;
 use feeds::Feeds;
 use kernel::Translation;
+use lans::Lans;
 
 use edit::Fault as EditFault;
 
@@ -43,12 +43,13 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Reads what is kept in `directory`; `lans` are our LANs and their slots.
+    /// Reads what is kept in `directory`; `roles` says which LANs entries may name;
+    /// without, any.
     pub(super) fn open(
         directory: &Path,
         capacity: usize,
         damaged: Damaged,
-        lans: BTreeMap<InterfaceName, u32>,
+        roles: Option<Roles>,
     ) -> Result<Self> {
         let old = directory.with_extension("json");
         anyhow::ensure!(
@@ -70,7 +71,7 @@ impl Lists {
         if let Some(error) = &damage {
             tracing::error!(%error, "everything goes direct until this is mended and weir reloaded");
         }
-        let mut lists = Self::new(set, directory, lans);
+        let mut lists = Self::new(set, directory, roles);
         lists.store = store;
         lists.damaged = damage;
         Ok(lists)
@@ -80,15 +81,15 @@ impl Lists {
     /// writing there.
     fn look(directory: &Path, capacity: usize) -> Result<Self> {
         let set = Store::look(directory, capacity)?;
-        Ok(Self::new(set, directory, BTreeMap::new()))
+        Ok(Self::new(set, directory, None))
     }
 
-    fn new(set: Set, directory: &Path, lans: BTreeMap<InterfaceName, u32>) -> Self {
+    fn new(set: Set, directory: &Path, roles: Option<Roles>) -> Self {
         let mut lists = Self {
             set,
             store: None,
             directory: directory.to_owned(),
-            translation: Translation::new(lans),
+            translation: Translation::new(Lans::new(roles)),
             feeds: Feeds::default(),
             next_end: None,
             damaged: None,
@@ -103,6 +104,7 @@ impl Lists {
         for name in self.names() {
             let number = self.translation.number(&name);
             for entry in self.set.list(&name).into_iter().flat_map(List::iter) {
+                self.translation.lans.meet(&entry);
                 records.extend(self.translation.records(number, &entry));
             }
         }

@@ -1,7 +1,6 @@
 //! Lists without a daemon: root's command does what the daemon would, under its lock.
 
 use std::{
-    collections::BTreeMap,
     thread,
     time::{Duration, Instant},
 };
@@ -76,7 +75,7 @@ fn edited(
 ) -> Result<Answer> {
     let bypass = &config.bypass;
     let directory = bypass.path(instance);
-    let mut lists = Lists::open(&directory, bypass.entries, Damaged::Refuse, BTreeMap::new())?;
+    let mut lists = Lists::open(&directory, bypass.entries, Damaged::Refuse, None)?;
     lists.know_feeds(&bypass.feeds);
     Ok(match lists.change(None, list, edit, None) {
         Ok(change) => Answer::Done(lists.told(&change)),

@@ -75,12 +75,15 @@ impl Kind {
             | Reason::NoSourcePort
             | Reason::LocalLimit
             | Reason::NoReturnPath
+            | Reason::AsymmetricReturn
             | Reason::IdleTimeout
                 if nameless =>
             {
                 Self::Tunnel
             }
-            Reason::Draining | Reason::BypassedNow if nameless && record.spoofed.is_some() => {
+            Reason::Draining | Reason::BypassedNow | Reason::TrackedNow
+                if nameless && record.spoofed.is_some() =>
+            {
                 Self::Tunnel
             }
             // A tunnel that was cut, where there was a request for it.
@@ -110,7 +113,9 @@ fn result(record: &AccessRecord<'_>, kind: Kind, out: &mut Vec<u8>) {
     let ended: &[u8] = match (kind, record.reason) {
         (Kind::Own, _) => b"",
         (_, Reason::ClientStalled | Reason::SlowClient | Reason::IdleTimeout) => b"_TIMEDOUT",
-        (_, Reason::ClientClosed | Reason::Draining | Reason::BypassedNow) => b"_ABORTED",
+        (_, Reason::ClientClosed | Reason::Draining | Reason::BypassedNow | Reason::TrackedNow) => {
+            b"_ABORTED"
+        }
         _ => b"",
     };
     let status = match record.status {
