@@ -8,6 +8,7 @@
 
 mod addressed;
 mod bridge;
+mod bridge_world;
 mod capture;
 mod client;
 mod connection;
@@ -42,6 +43,7 @@ mod world;
 
 pub use addressed::{Addressed, At, redial, veth};
 pub use bridge::BridgeBox;
+pub use bridge_world::BridgeWorld;
 pub use capture::Capture;
 pub use client::{ANSWER, Dial, connect, dial, get};
 pub use connection::{Connection, End};

@@ -179,7 +179,7 @@ async fn start_claimed(
         handle,
         strict: netconf::connect_strictly()?,
         interfaces,
-        crossing: Crossing::default(),
+        crossing: Crossing::new(&families),
         warnings: BTreeSet::new(),
         firewall: None,
         plan,

@@ -92,6 +92,7 @@ impl Keeper {
         let mut all: Vec<_> = broken.map(Warning::Broken).collect();
         all.extend(warnings(handle, &ours, &links, &self.families, config).await?);
         all.extend(self.tracking.warning().cloned());
+        all.extend(self.warnings_of_bridge(&links));
         all.extend(self.firewall_conflicts(&links));
         Ok(all)
     }
