@@ -80,7 +80,8 @@ pub mod map {
     pub const TRANSLATIONS: &str = "TRANSLATIONS";
     /// ARRAY of one `u32`: not 0 from the first translation on.
     pub const TRANSLATING: &str = "TRANSLATING";
-    /// LRU HASH of [`Pair`](crate::bridge::Pair) → [`Path`](crate::bridge::Path).
+    /// LRU HASH of [`Pair`](crate::bridge::Pair) → [`Path`](crate::bridge::Path). Its capacity is
+    /// the daemon's choice.
     pub const PATHS: &str = "PATHS";
     /// HASH of a MAC address → 1: stations behind ports of the bridge that are WANs.
     pub const STATIONS: &str = "STATIONS";
@@ -120,8 +121,6 @@ pub const BYPASS_FLAGS: u32 = 1 << 10 | 1 << 12;
 pub const MAX_BYPASS: u32 = 1 << 20;
 /// Most flows remembered as direct beside a dying socket of ours; the oldest goes first.
 pub const MAX_DIRECT_FLOWS: u32 = 1 << 16;
-/// Most pairs of client and origin on a bridge; the oldest goes first.
-pub const MAX_PATHS: u32 = 1 << 16;
 /// Most stations behind a bridge's WAN ports.
 pub const MAX_STATIONS: u32 = 1 << 16;
 /// Most datagrams of which fragments are remembered; the oldest goes first.

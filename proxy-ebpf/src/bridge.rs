@@ -59,6 +59,10 @@ pub struct Path {
 /// Set in a tag that is there.
 const TAGGED: u32 = 1 << 16;
 
+/// The bits of a tag that name the VLAN. 0 names none: such a tag bears a priority only, and the
+/// frame is of the same network as those without a tag (IEEE 802.1Q, priority-tagged).
+const VLAN: u32 = 0x0fff;
+
 /// A VLAN tag: priority, drop eligibility and VLAN in 16 bits; 0 without one.
 #[inline(always)]
 #[must_use]
@@ -67,18 +71,29 @@ pub const fn tag(present: bool, tci: u32) -> u32 {
 }
 
 impl Path {
-    /// The 16 bits of the tag, if there is one.
+    /// Whether the client's frames have a tag.
     #[inline(always)]
     #[must_use]
-    pub const fn tci(&self) -> Option<u16> {
+    pub const fn is_tagged(&self) -> bool {
+        self.tag != 0
+    }
+
+    /// The 16 bits of the tag for frames to the origin, or to the client, if they need one.
+    ///
+    /// To the origin it is the client's own. What the origin would have put on its answers is not
+    /// known, so the client's have the VLAN and no priority.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tci(&self, to_origin: bool) -> Option<u16> {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the lower 16 bits are meant"
         )]
-        if self.tag == 0 {
-            None
-        } else {
-            Some(self.tag as u16)
+        match (to_origin, self.tag) {
+            (_, 0) => None,
+            (true, tag) => Some(tag as u16),
+            (false, tag) if tag & VLAN == 0 => None,
+            (false, tag) => Some((tag & VLAN) as u16),
         }
     }
 
@@ -86,8 +101,7 @@ impl Path {
     #[inline(always)]
     #[must_use]
     pub const fn is_apart(&self, tag: u32) -> bool {
-        // The priority may change from frame to frame.
-        const VLAN: u32 = TAGGED | 0x0fff;
+        // The priority may change from frame to frame, and a frame without a tag has no VLAN bits.
         (self.tag ^ tag) & VLAN != 0
     }
 }
@@ -111,10 +125,29 @@ mod tests {
         };
         assert!(!path(tag(true, 7)).is_apart(tag(true, 0xe007)));
         assert!(path(tag(true, 7)).is_apart(tag(true, 8)));
-        assert!(path(tag(true, 0)).is_apart(tag(false, 0)));
+        assert!(path(tag(true, 7)).is_apart(tag(false, 0)));
+        // A priority without a VLAN is none.
+        assert!(!path(tag(true, 0xa000)).is_apart(tag(false, 0)));
         assert!(!path(tag(false, 9)).is_apart(tag(false, 0)));
-        assert_eq!(path(tag(true, 0xe007)).tci(), Some(0xe007));
-        assert_eq!(path(tag(false, 5)).tci(), None);
+    }
+
+    #[test]
+    fn answers_have_the_vlan_and_no_priority() {
+        let path = |tag| Path {
+            seen: 0,
+            client: [0; 6],
+            next_hop: [0; 6],
+            tag,
+        };
+        for (there, both) in [
+            (tag(true, 0xe007), [Some(0xe007), Some(7)]),
+            (tag(true, 0xa000), [Some(0xa000), None]),
+            (tag(true, 0), [Some(0), None]),
+            (tag(false, 5), [None, None]),
+        ] {
+            assert_eq!([true, false].map(|way| path(there).tci(way)), both);
+            assert_eq!(path(there).is_tagged(), both[0].is_some());
+        }
     }
 
     #[test]

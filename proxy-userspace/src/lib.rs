@@ -21,6 +21,7 @@ pub mod policy;
 pub mod upstream;
 
 pub mod control;
+pub mod doctor;
 pub mod lab;
 pub mod session;
 

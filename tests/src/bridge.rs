@@ -35,8 +35,18 @@ impl BridgeBox {
     /// When any of it does not come about.
     #[must_use]
     pub fn between(net: &Network) -> Self {
-        Self::cut(net, |inside| {
-            for (host, name, port) in [(&net.client, "eth0", "p1"), (&net.router, LAN, "p2")] {
+        Self::cut_into(net, [At(&net.client, "eth0"), At(&net.router, LAN)])
+    }
+
+    /// In the cable between these two, the client's side first.
+    ///
+    /// # Panics
+    ///
+    /// When any of it does not come about.
+    #[must_use]
+    pub fn cut_into(net: &Network, ends: [At<'_>; 2]) -> Self {
+        Self::cut(net, ends, |inside| {
+            for (At(host, name), port) in ends.into_iter().zip(["p1", "p2"]) {
                 let (host, others) = (host.name(), inside.name());
                 let pair = format!(
                     "link add name {name} netns {host} type veth peer name {port} netns {others}"
@@ -55,19 +65,49 @@ impl BridgeBox {
     /// When any of it does not come about.
     #[must_use]
     pub fn tagged(net: &Network, vlan: u16) -> Self {
-        Self::cut(net, |inside| {
-            [
-                Tagger::between(At(&net.client, "eth0"), At(inside, "p1"), vlan),
-                Tagger::between(At(&net.router, LAN), At(inside, "p2"), vlan),
-            ]
-            .into()
+        let ends = [At(&net.client, "eth0"), At(&net.router, LAN)];
+        Self::cut(net, ends, |inside| {
+            let ports = [At(inside, "p1"), At(inside, "p2")];
+            let pairs = ends.into_iter().zip(ports);
+            pairs
+                .map(|(end, port)| Tagger::between(end, port, vlan))
+                .collect()
         })
     }
 
-    fn cut(net: &Network, lay: impl FnOnce(&Namespace) -> Vec<Tagger>) -> Self {
-        let pair = [At(&net.client, "eth0"), At(&net.router, LAN)];
+    /// The same, but only the client's frames have a tag, which has a priority and no VLAN, and what
+    /// comes to the client has it or none.
+    ///
+    /// # Panics
+    ///
+    /// When any of it does not come about.
+    #[must_use]
+    pub fn prioritised(net: &Network) -> Self {
+        const PRIORITY: u16 = 5 << 13;
+        let ends = [At(&net.client, "eth0"), At(&net.router, LAN)];
+        Self::cut(net, ends, |inside| {
+            let [client, router] = ends;
+            vec![
+                Tagger::between(client, At(inside, "p1"), PRIORITY),
+                Tagger::none(router, At(inside, "p2")),
+            ]
+        })
+    }
+
+    /// Runs `ip` in the box.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub fn ip(&self, command: &str) {
+        ip(&self.inside, command);
+    }
+
+    fn cut(net: &Network, pair: [At<'_>; 2], lay: impl FnOnce(&Namespace) -> Vec<Tagger>) -> Self {
         let addressed = pair.map(Addressed::of);
-        net.client.ip(&["link", "delete", "eth0"]).unwrap();
+        let At(host, name) = pair[0];
+        host.ip(&["link", "delete", name]).unwrap();
         let inside = Namespace::further("box").unwrap();
         for which in ["all", "default"] {
             let key = format!("net.ipv6.conf.{which}.accept_dad");
@@ -128,6 +168,7 @@ impl BridgeBox {
     }
 }
 
+#[track_caller]
 fn ip(namespace: &Namespace, command: &str) {
     namespace
         .ip(&command.split(' ').collect::<Vec<_>>())

@@ -2,7 +2,11 @@
 
 use proxy_userspace::lab::{Network, Side};
 
-use crate::tun::{Alter, At, TunLink};
+use crate::{
+    addressed::At,
+    icmp::checksum,
+    tun::{Alter, TunLink},
+};
 
 const TCP: u8 = 6;
 const DESTINATION_OPTIONS: u8 = 60;
@@ -151,16 +155,4 @@ fn number(value: usize) -> [u8; 2] {
     u16::try_from(value)
         .unwrap_or_else(|error| panic!("{value}: {error}"))
         .to_be_bytes()
-}
-
-/// RFC 1071.
-fn checksum(header: &[u8]) -> [u8; 2] {
-    let sum: u32 = header
-        .chunks_exact(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
-        .sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let folded = (folded & 0xffff) + (folded >> 16);
-    let [_, _, high, low] = (!folded).to_be_bytes();
-    [high, low]
 }

@@ -20,6 +20,10 @@ use crate::addressed::At;
 const LOOK: u16 = 50;
 /// Destination and source.
 const ADDRESSES: usize = 12;
+/// Length of a tag, what it begins with, and the bits of it that name the VLAN.
+const TAG: usize = 4;
+const TPID: [u8; 2] = [0x81, 0];
+const VLAN: u16 = 0x0fff;
 
 /// Two tap devices, and a thread between them. On drop, they go.
 #[derive(Debug)]
@@ -29,8 +33,18 @@ pub(crate) struct Tagger {
 }
 
 impl Tagger {
-    /// Makes both interfaces; the second's frames are tagged.
-    pub(crate) fn between(plain: At<'_>, tagged: At<'_>, vlan: u16) -> Self {
+    /// Makes both interfaces; the second's frames are tagged. With VLAN 0, which is none, those that
+    /// come from it may be without a tag.
+    pub(crate) fn between(plain: At<'_>, tagged: At<'_>, tci: u16) -> Self {
+        Self::make(plain, tagged, Some(tci))
+    }
+
+    /// Makes both interfaces; frames are carried as they are.
+    pub(crate) fn none(one: At<'_>, other: At<'_>) -> Self {
+        Self::make(one, other, None)
+    }
+
+    fn make(plain: At<'_>, tagged: At<'_>, tci: Option<u16>) -> Self {
         let devices = [plain, tagged].map(|At(namespace, name)| {
             let opened = namespace.run(|| tun::open_tap(name)).unwrap();
             opened.unwrap_or_else(|error| panic!("a tap device {name}: {error}"))
@@ -39,7 +53,7 @@ impl Tagger {
         let stopped = Arc::clone(&stop);
         Self {
             stop,
-            thread: Some(thread::spawn(move || pump(&devices, vlan, &stopped))),
+            thread: Some(thread::spawn(move || pump(&devices, tci, &stopped))),
         }
     }
 }
@@ -54,9 +68,7 @@ impl Drop for Tagger {
 }
 
 /// Carries frames both ways. Those without the tag on the side where they should have it are lost.
-fn pump([plain, tagged]: &[File; 2], vlan: u16, stop: &AtomicBool) {
-    let [high, low] = vlan.to_be_bytes();
-    let tag = [0x81, 0, high, low];
+fn pump([plain, tagged]: &[File; 2], tci: Option<u16>, stop: &AtomicBool) {
     let mut frame = vec![0; 1 << 16];
     let (mut plain, mut tagged) = (plain, tagged);
     while !stop.load(Ordering::Relaxed) {
@@ -64,13 +76,23 @@ fn pump([plain, tagged]: &[File; 2], vlan: u16, stop: &AtomicBool) {
         let _ = poll(&mut ready, PollTimeout::from(LOOK));
         while let Ok(length @ ADDRESSES..) = plain.read(&mut frame) {
             let (addresses, rest) = frame[..length].split_at(ADDRESSES);
+            let tag = tci.map(|tci| [TPID, tci.to_be_bytes()].concat());
+            let tag = tag.unwrap_or_default();
             let _ = tagged.write(&[addresses, &tag, rest].concat());
         }
         while let Ok(length @ ADDRESSES..) = tagged.read(&mut frame) {
             let (addresses, rest) = frame[..length].split_at(ADDRESSES);
-            if let Some(rest) = rest.strip_prefix(&tag) {
-                let _ = plain.write(&[addresses, rest].concat());
-            }
+            let there = match rest {
+                [0x81, 0, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
+                _ => None,
+            };
+            let rest = match (tci, there) {
+                (None, _) => rest,
+                (Some(tci), Some(there)) if (tci ^ there) & VLAN == 0 => &rest[TAG..],
+                (Some(tci), None) if tci & VLAN == 0 => rest,
+                _ => continue,
+            };
+            let _ = plain.write(&[addresses, rest].concat());
         }
     }
 }

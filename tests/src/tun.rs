@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     os::fd::AsFd as _,
     sync::{
         Arc,
@@ -25,6 +25,9 @@ const LOOK: u16 = 50;
 /// What a link makes of a packet that came in by the device of that number: what it carries to
 /// the other one instead.
 pub type Alter = Box<dyn FnMut(usize, &[u8]) -> Vec<Vec<u8>> + Send>;
+
+/// What makes a device of that name.
+type Open = fn(&str) -> io::Result<File>;
 
 /// A link that carries nothing but IP packets. On drop, its devices go.
 #[derive(Debug)]
@@ -56,7 +59,17 @@ impl TunLink {
     /// When any of it does not come about.
     #[must_use]
     pub fn instead(pair: [At<'_>; 2], link_type: Option<u16>) -> Self {
-        Self::make(pair, link_type, Box::new(|_, packet| vec![packet.to_vec()]))
+        Self::make(pair, link_type, unaltered(), tun::open)
+    }
+
+    /// The same for a link over which packets of up to 64 KiB go whole.
+    ///
+    /// # Panics
+    ///
+    /// When any of it does not come about.
+    #[must_use]
+    pub fn offloading(pair: [At<'_>; 2]) -> Self {
+        Self::make(pair, None, unaltered(), tun::open_offloading)
     }
 
     /// The same, of a link that does not carry packets as they are.
@@ -66,19 +79,25 @@ impl TunLink {
     /// When any of it does not come about.
     #[must_use]
     pub fn altering(pair: [At<'_>; 2], alter: Alter) -> Self {
-        Self::make(pair, None, alter)
+        Self::make(pair, None, alter, tun::open)
     }
 
-    fn make(pair: [At<'_>; 2], link_type: Option<u16>, alter: Alter) -> Self {
+    fn make(pair: [At<'_>; 2], link_type: Option<u16>, alter: Alter, open: Open) -> Self {
         let addressed = pair.map(Addressed::of);
         let At(namespace, name) = pair[0];
         namespace.ip(&["link", "delete", name]).unwrap();
-        Self::new(pair, link_type, addressed)
+        Self::new(pair, link_type, addressed, alter, open)
     }
 
-    fn new(pair: [At<'_>; 2], link_type: Option<u16>, addressed: [Addressed; 2]) -> Self {
+    fn new(
+        pair: [At<'_>; 2],
+        link_type: Option<u16>,
+        addressed: [Addressed; 2],
+        alter: Alter,
+        open: Open,
+    ) -> Self {
         let devices = pair.map(|At(namespace, name)| {
-            let opened = namespace.run(|| tun::open(name)).unwrap();
+            let opened = namespace.run(|| open(name)).unwrap();
             opened.unwrap_or_else(|error| panic!("a tun device {name}: {error}"))
         });
         if let Some(link_type) = link_type {
@@ -139,7 +158,7 @@ impl TunLink {
         for At(namespace, name) in pair {
             namespace.ip(&["link", "delete", name]).unwrap();
         }
-        Self::new(pair, None, addressed)
+        Self::new(pair, None, addressed, unaltered(), tun::open)
     }
 
     fn end(&mut self) {
@@ -156,9 +175,15 @@ impl Drop for TunLink {
     }
 }
 
+/// Carries packets as they are.
+fn unaltered() -> Alter {
+    Box::new(|_, packet| vec![packet.to_vec()])
+}
+
 /// Carries packets both ways. Those that a device has no room for, or is down for, are lost.
 fn pump(devices: &[File; 2], stop: &AtomicBool, mut alter: Alter) {
-    let mut packet = vec![0; 1 << 16];
+    // The largest packet, and what may be in front of it.
+    let mut packet = vec![0; (1 << 16) + 64];
     while !stop.load(Ordering::Relaxed) {
         let mut ready = devices
             .each_ref()

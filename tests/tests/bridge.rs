@@ -3,82 +3,14 @@
 use std::{net::SocketAddr, time::Duration};
 
 use weir_tests::{
-    At, BridgeBox, Dial, Family, HostState, LAN, Layout, Network, Options, Origin, Plan, Weir,
-    connect, dial, get, network, ping, repeat, run_weir, until,
+    At, BridgeBox, BridgeWorld, Dial, Family, HostState, LAN, Layout, Options, Origin, Weir,
+    connect, dial, get, network, ping, run_weir, until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
-const MIB: usize = 1 << 20;
-
-/// Dropped in the order of its fields.
-struct World {
-    weir: Weir,
-    _origin: Origin,
-    bridge: BridgeBox,
-    net: Network,
-}
-
-fn world(config: &str, prepare: impl FnOnce(&BridgeBox, &Network)) -> World {
-    let net = network(&Layout::default());
-    let origin = Origin::start(&net.origin).unwrap();
-    let bridge = BridgeBox::between(&net);
-    prepare(&bridge, &net);
-    let weir = Weir::start(&bridge.inside, &BridgeBox::options(config));
-    World {
-        weir,
-        _origin: origin,
-        bridge,
-        net,
-    }
-}
-
-impl World {
-    /// Everything that should work does, in both families.
-    #[track_caller]
-    fn works(&self) {
-        for family in Family::BOTH {
-            let mut connection = connect(&self.net.client, (family.client(), 0), family.http());
-            assert!(connection.echo("/").unwrap().intercepted(), "{family:?}");
-            connection.download(4 * MIB).unwrap();
-            assert!(connection.upload(4 * MIB).unwrap().intercepted());
-        }
-    }
-
-    fn intercepts(&self, family: Family) -> bool {
-        get(&self.net.client, (family.client(), 0), family.http()).intercepted()
-    }
-
-    #[track_caller]
-    fn ip(&self, command: &str) {
-        ip(&self.bridge, command);
-    }
-
-    /// Each of many new connections works, and is direct or not.
-    #[track_caller]
-    fn all(&self, direct: bool) {
-        let plan = |family| Plan::new(family, 46000..46200);
-        for attempt in repeat(&self.net.client, &Family::BOTH.map(plan)) {
-            let echo = attempt.outcome.as_ref();
-            assert!(
-                echo.is_ok_and(|echo| echo.direct() == direct),
-                "{attempt:?}"
-            );
-        }
-    }
-}
-
-#[track_caller]
-fn ip(bridge: &BridgeBox, command: &str) {
-    let words: Vec<_> = command.split(' ').collect();
-    bridge
-        .inside
-        .ip(&words)
-        .unwrap_or_else(|error| panic!("{error}"));
-}
-
 #[test]
 fn a_bridge_without_any_address() {
-    let world = world("", |_, _| {});
+    let world = BridgeWorld::new(|_, _| {});
     world.works();
     world.all(false);
     for family in Family::BOTH {
@@ -98,7 +30,7 @@ fn a_bridge_without_any_address() {
 /// The host's own way to everywhere leads elsewhere, and it is strict about where packets come from.
 #[test]
 fn a_bridge_with_an_address_beside_a_management_interface() {
-    let world = world("", |bridge, _| {
+    let world = BridgeWorld::new(|bridge, _| {
         for command in [
             "address add 10.77.1.200/24 dev br0",
             "address add fd77:1::200/64 dev br0 nodad",
@@ -110,7 +42,7 @@ fn a_bridge_with_an_address_beside_a_management_interface() {
             "route add default via 198.18.0.1 dev mgmt0",
             "route add default via fd77:99::1 dev mgmt0",
         ] {
-            ip(bridge, command);
+            bridge.ip(command);
         }
         for interface in ["all", "br0", "mgmt0"] {
             let key = format!("net.ipv4.conf.{interface}.rp_filter");
@@ -129,7 +61,7 @@ fn a_bridge_with_an_address_beside_a_management_interface() {
 
 #[test]
 fn no_address_and_strict_reverse_path_filtering() {
-    let world = world("", |bridge, _| {
+    let world = BridgeWorld::new(|bridge, _| {
         for interface in ["all", "br0"] {
             let key = format!("net.ipv4.conf.{interface}.rp_filter");
             bridge.inside.sysctl(&key, "1").unwrap();
@@ -140,7 +72,7 @@ fn no_address_and_strict_reverse_path_filtering() {
 
 #[test]
 fn an_origin_in_the_clients_subnet_and_two_clients_behind_one_address() {
-    let world = world("", |_, _| {});
+    let world = BridgeWorld::new(|_, _| {});
     let addresses = Family::BOTH.map(|family| SocketAddr::new(family.router_lan(), 80));
     let _server = Origin::start_on(&world.net.router, &addresses).unwrap();
     for (family, to) in Family::BOTH.into_iter().zip(addresses) {
@@ -155,7 +87,7 @@ fn an_origin_in_the_clients_subnet_and_two_clients_behind_one_address() {
 
 #[test]
 fn bypass_lists() {
-    let world = world("", |_, _| {});
+    let world = BridgeWorld::new(|_, _| {});
     for family in Family::BOTH {
         let origin = family.origin(0).to_string();
         for entry in [&["add", &origin][..], &["add", &origin, "--in", "p1"]] {
@@ -170,7 +102,7 @@ fn bypass_lists() {
 
 #[test]
 fn a_daemon_that_hangs_or_dies_leaves_a_bridge() {
-    let mut world = world("", |_, _| {});
+    let mut world = BridgeWorld::new(|_, _| {});
     world.all(false);
     world.weir.sigstop();
     for family in Family::BOTH {
@@ -240,13 +172,13 @@ fn everything_is_undone() {
 
 #[test]
 fn ports_that_leave_and_come_back() {
-    let world = world("", |_, _| {});
+    let world = BridgeWorld::new(|_, _| {});
     world.works();
     for port in ["p1", "p2"] {
-        world.ip(&format!("link set {port} nomaster"));
+        world.bridge.ip(&format!("link set {port} nomaster"));
         world.weir.says(&format!("interface=\"{port}\""));
         until(SOON, "the port being gone", || !attached(&world, port));
-        world.ip(&format!("link set {port} master br0"));
+        world.bridge.ip(&format!("link set {port} master br0"));
         until(SOON, "the port being back", || attached(&world, port));
         for family in Family::BOTH {
             until(SOON, "interception again", || {
@@ -256,11 +188,13 @@ fn ports_that_leave_and_come_back() {
         }
     }
     // The bridge is made again, with another index and address.
-    world.ip("link delete br0");
-    world.ip("link add br0 address 02:00:00:00:00:99 type bridge stp_state 0 forward_delay 0");
-    world.ip("link set br0 up");
+    world.bridge.ip("link delete br0");
+    world
+        .bridge
+        .ip("link add br0 address 02:00:00:00:00:99 type bridge stp_state 0 forward_delay 0");
+    world.bridge.ip("link set br0 up");
     for port in ["p1", "p2"] {
-        world.ip(&format!("link set {port} master br0"));
+        world.bridge.ip(&format!("link set {port} master br0"));
     }
     for family in Family::BOTH {
         until(SOON, "interception across the new bridge", || {
@@ -271,7 +205,7 @@ fn ports_that_leave_and_come_back() {
     world.works();
 }
 
-fn attached(world: &World, name: &str) -> bool {
+fn attached(world: &BridgeWorld, name: &str) -> bool {
     let status = world.weir.status();
     let interfaces = status["interfaces"].as_array().unwrap();
     let it = interfaces.iter().find(|it| it["name"] == name).unwrap();
@@ -281,7 +215,7 @@ fn attached(world: &World, name: &str) -> bool {
 /// The router behind the WAN port gets another MAC address, and so does the client.
 #[test]
 fn addresses_that_move() {
-    let world = world("", |_, _| {});
+    let world = BridgeWorld::new(|_, _| {});
     world.works();
     for (host, name, mac) in [
         (&world.net.router, LAN, "02:00:00:00:00:11"),
@@ -309,16 +243,18 @@ fn addresses_that_move() {
 /// The spanning tree protocol takes a port through its states.
 #[test]
 fn a_topology_change() {
-    let world = world("", |_, _| {});
-    world.ip("link set br0 type bridge stp_state 1 forward_delay 200");
+    let world = BridgeWorld::new(|_, _| {});
+    world
+        .bridge
+        .ip("link set br0 type bridge stp_state 1 forward_delay 200");
     for family in Family::BOTH {
         until(SOON, "interception with STP", || {
             ping(&world.net.client, family.client(), family.origin(0)).is_ok()
                 && world.intercepts(family)
         });
     }
-    world.ip("link set p2 type bridge_slave cost 99");
-    world.ip("link set br0 type bridge fdb_flush");
+    world.bridge.ip("link set p2 type bridge_slave cost 99");
+    world.bridge.ip("link set br0 type bridge fdb_flush");
     for family in Family::BOTH {
         until(SOON, "interception after a flush", || {
             world.intercepts(family)
@@ -336,7 +272,7 @@ fn what_cannot_work_is_refused_by_name() {
         "link add q1 type veth peer name q2",
         "link set q1 master br1",
     ] {
-        ip(&bridge, command);
+        bridge.ip(command);
     }
     for (lan, wan, words) in [
         ("p1", "eth9", "eth9 is a port of none"),

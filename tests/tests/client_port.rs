@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use weir_tests::{
     End, Family, GET, Layout, Network, OK, Options, Plan, Stage, World, connect, repeat, until,
+    until_over,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -137,6 +138,8 @@ fn only_the_side_of_clients_is_exempted() {
                 .unwrap();
             connection.response().unwrap();
             connection.to_end().unwrap();
+            drop(connection);
+            until_over(&world.net, 40000);
         }
     }
     assert_eq!(not_kept(&world), 0);

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use weir_tests::{
-    ANSWER, Cut, Family, Hop, Layout, Namespace, Network, Options, Order, Origin, Side, TunLink,
-    Weir, World, connect, network, until,
+    ANSWER, BridgeBox, Cut, Family, Hop, LAN, Layout, Namespace, Network, Options, Order, Origin,
+    Side, TunLink, Weir, World, connect, network, until,
 };
 
 const MIB: usize = 1 << 20;
@@ -26,14 +26,19 @@ fn hop(side: Side) -> Layout {
 }
 
 /// A router whose packets from one side are cut, in links without a header or in frames.
-fn cut_in(
+fn cut_in(framed: bool, cut: (Cut, Side), prepare: impl FnOnce(&Network)) -> (World, TunLink) {
+    configured("", framed, cut, prepare)
+}
+
+fn configured(
+    config: &str,
     framed: bool,
     (cut, side): (Cut, Side),
     prepare: impl FnOnce(&Network),
 ) -> (World, TunLink) {
     let layout = if framed { hop(side) } else { Layout::default() };
     let mut link = None;
-    let world = World::with(&layout, &Options::default(), |net| {
+    let world = World::with(&layout, &Options::config(config), |net| {
         link = Some(if framed {
             cut.within(net, side)
         } else {
@@ -179,6 +184,102 @@ fn out_of_order_without_anybody_who_defragments() {
     }
     assert!(world.weir.packets("not-first-fragment") >= 2);
     assert_eq!(world.weir.packets("fragment-steered"), 0);
+}
+
+const DEFRAGMENT: &str = "[intercept]\ndefragment = true\n";
+
+#[test]
+fn out_of_order_where_they_are_put_together() {
+    for framed in [true, false] {
+        for side in [Side::Client, Side::Origin] {
+            let cut = (Cut::new(Order::Backward), side);
+            let (mut world, _link) = configured(DEFRAGMENT, framed, cut, |_| {});
+            for family in Family::BOTH {
+                whole(&world, family);
+                if side == Side::Client {
+                    direct(&world, family);
+                }
+            }
+            assert!(world.weir.packets("fragment-overtaken") > 2000);
+            assert!(are_put_together(&world));
+            world.weir.stop();
+            gone(&world);
+        }
+    }
+}
+
+#[test]
+fn putting_together_begins_and_ends_with_a_reload() {
+    let (mut world, _link) = cut_in(true, (Cut::new(Order::Backward), Side::Client), |_| {});
+    assert!(!are_put_together(&world));
+    for _ in 0..2 {
+        world.weir.reload(DEFRAGMENT);
+        assert!(are_put_together(&world));
+        for family in Family::BOTH {
+            whole(&world, family);
+        }
+        world.weir.reload("");
+        assert!(!are_put_together(&world));
+    }
+    world.weir.reload(DEFRAGMENT);
+    world.weir.kill9();
+    gone(&world);
+}
+
+/// It ends with the process, and there is nothing to undo.
+#[track_caller]
+fn gone(world: &World) {
+    until(ANSWER, "an end of putting together", || {
+        !are_put_together(world)
+    });
+}
+
+/// Whether the router puts somebody's datagrams together, which it only forwards.
+fn are_put_together(world: &World) -> bool {
+    let before = taken_for_a_whole(&world.net.router);
+    udp(world, Family::V4.client(), Family::V4.origin(0));
+    taken_for_a_whole(&world.net.router) > before
+}
+
+/// How many fragments of IPv4 a namespace has tried to put together (`ReasmReqds`).
+fn taken_for_a_whole(namespace: &Namespace) -> u64 {
+    let read = || std::fs::read_to_string("/proc/thread-self/net/snmp");
+    let counters = namespace.run(read).unwrap().unwrap();
+    let mut lines = counters.lines().filter(|line| line.starts_with("Ip:"));
+    let [names, counts] = [lines.next().unwrap(), lines.next().unwrap()];
+    let mut both = names.split(' ').zip(counts.split(' '));
+    let found = both.find(|(name, _)| *name == "ReasmReqds");
+    found.unwrap().1.parse().unwrap()
+}
+
+/// Where the router is a bridge, and the cable beyond it has a small MTU: what the origin sends
+/// comes in fragments.
+#[test]
+fn across_a_bridge() {
+    for tagged in [false, true] {
+        let net = network(&Layout::default());
+        net.origin.sysctl("net.ipv4.ip_no_pmtu_disc", "1").unwrap();
+        let _origin = Origin::start(&net.origin).unwrap();
+        let bridge = if tagged {
+            BridgeBox::tagged(&net, 7)
+        } else {
+            BridgeBox::between(&net)
+        };
+        net.router.ip(&["link", "set", LAN, "mtu", "600"]).unwrap();
+        let weir = Weir::start(&bridge.inside, &BridgeBox::options(""));
+        let to = Family::V4.http();
+        let mut connection = connect(&net.client, (Family::V4.client(), 0), to);
+        assert!(connection.echo("/").unwrap().intercepted());
+        connection.download(EACH).unwrap();
+        assert!(weir.packets("fragment-steered") > 2000, "tagged: {tagged}");
+        assert_eq!(weir.packets("fragment-overtaken"), 0);
+        // A direct one's.
+        let to = SocketAddr::new(Family::V4.origin(0), 8080);
+        let before = weir.packets("fragment-steered");
+        let mut connection = connect(&net.client, (Family::V4.client(), 0), to);
+        connection.download(EACH).unwrap();
+        assert_eq!(weir.packets("fragment-steered"), before);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use weir_tests::{
     BridgeBox, Family, Layout, Network, Options, Plan, Weir, World, connect, network, repeat,
+    until_over,
 };
 
 fn world(source: &str, prepare: impl FnOnce(&Network)) -> World {
@@ -45,6 +46,8 @@ fn works(world: &World, kept: bool) {
             connection.download(1 << 20).unwrap();
             assert!(connection.upload(1 << 20).is_ok());
             assert_eq!(world.weir.flows("intercepted"), before + 1);
+            drop(connection);
+            until_over(&world.net, 40000);
         }
     }
 }

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 6] = [
     &["addr", "fault", "reason", "sys"],
     &["bypass", "config", "http", "learn", "observe"],
     &["dataplane", "listener", "netconf", "policy", "upstream"],
-    &["control", "lab", "session"],
+    &["control", "doctor", "lab", "session"],
     &["daemon"],
     &["cli"],
 ];

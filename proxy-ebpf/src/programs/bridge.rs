@@ -16,7 +16,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use proxy_ebpf::{
-    abi::{MAX_PATHS, MAX_STATIONS},
+    abi::MAX_STATIONS,
     bridge::{KEEP, Mac, Pair, Path, tag},
     counter::Event,
     key::Flow,
@@ -29,8 +29,11 @@ use super::{
     steer::steer,
 };
 
+/// Capacity of [`PATHS`] in the object; the daemon sets its own.
+const PATHS_LEN: u32 = 1 << 16;
+
 #[map]
-pub(super) static PATHS: LruHashMap<Pair, Path> = LruHashMap::with_max_entries(MAX_PATHS, 0);
+pub(super) static PATHS: LruHashMap<Pair, Path> = LruHashMap::with_max_entries(PATHS_LEN, 0);
 #[map]
 static STATIONS: HashMap<Mac, u32> = HashMap::with_max_entries(MAX_STATIONS, 1);
 #[map]
@@ -154,7 +157,7 @@ impl Port {
         unsafe {
             bpf_skb_store_bytes(ctx.as_ptr().cast(), 0, self.mac.as_ptr().cast(), 6, 0);
         }
-        if self.path.tci().is_some() {
+        if self.path.is_tagged() {
             unsafe { bpf_skb_vlan_pop(ctx.skb.skb) };
         }
     }

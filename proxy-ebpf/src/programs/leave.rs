@@ -13,7 +13,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use proxy_ebpf::{
-    bridge::{Mac, NEXT_HOP, Pair, Path},
+    bridge::{Mac, NEXT_HOP, Pair},
     counter::Event,
     packet::{self, ETHERNET_LEN, Kind, Segment},
 };
@@ -77,14 +77,16 @@ fn send_on(ctx: &TcContext) -> bool {
         reason = "an EtherType, 16 bits in a u32"
     )]
     let ethertype = unsafe { (*ctx.skb.skb).protocol } as u16;
-    if packet::parse(&Skb(ctx), ethertype, ETHERNET_LEN, segment) != Kind::Tcp {
-        return false;
-    }
-    let mut to_origin = settings.follows(segment.flow.dport);
+    let mut to_origin = match packet::parse(&Skb(ctx), ethertype, ETHERNET_LEN, segment) {
+        Kind::Tcp => settings.follows(segment.flow.dport),
+        // Without ports either way is possible. Only a path below the minimum MTU makes them.
+        Kind::LaterFragment => true,
+        _ => return false,
+    };
     *pair = Pair::of(&segment.flow, to_origin);
     let mut path = unsafe { PATHS.get(&*pair) };
     if path.is_none() && to_origin {
-        // A client with a port that is watched.
+        // A client with a port that is watched, or a fragment to one.
         to_origin = false;
         *pair = Pair::of(&segment.flow, false);
         path = unsafe { PATHS.get(&*pair) };
@@ -97,12 +99,11 @@ fn send_on(ctx: &TcContext) -> bool {
     } else {
         [path.client, path.next_hop]
     };
-    dress(ctx, addresses, path)
+    dress(ctx, addresses, path.tci(to_origin))
 }
 
 #[inline(always)]
-fn dress(ctx: &TcContext, addresses: &[Mac; 2], path: &Path) -> bool {
-    let tci = path.tci();
+fn dress(ctx: &TcContext, addresses: &[Mac; 2], tci: Option<u16>) -> bool {
     unsafe {
         bpf_skb_store_bytes(ctx.as_ptr().cast(), 0, addresses.as_ptr().cast(), 12, 0) == 0
             && tci.is_none_or(|tci| bpf_skb_vlan_push(ctx.skb.skb, VLAN, tci) == 0)

@@ -217,8 +217,7 @@ impl Seen<'_> {
     #[inline(always)]
     fn following(&mut self) {
         let flow = &self.segment.flow;
-        // Sockets know no VLANs.
-        if self.port.as_ref().is_some_and(|port| port.is_apart()) {
+        if self.is_apart() {
             return count(Event::PacketPassed);
         }
         let found = if self.segment.acknowledges() {
@@ -252,6 +251,9 @@ impl Seen<'_> {
     #[inline(always)]
     fn icmp_error(&mut self) {
         let answer = self.reversed;
+        if self.is_apart() {
+            return;
+        }
         if (socket::find(self.ctx, answer).is_connection() && !self.goes_direct())
             || translation::has_socket(self.ctx, answer)
         {
@@ -291,6 +293,12 @@ impl Seen<'_> {
     fn steer(&mut self, event: Event) {
         count(event);
         self.mark();
+    }
+
+    /// On a bridge: whether it is of another VLAN than the connection, of which sockets know nothing.
+    #[inline(always)]
+    fn is_apart(&self) -> bool {
+        self.port.as_ref().is_some_and(|port| port.is_apart())
     }
 
     /// On a bridge: remembers the way back to who sent this.

@@ -4,6 +4,7 @@
 
 mod bypass;
 mod config;
+mod doctor;
 mod lab;
 mod run;
 mod status;
@@ -42,6 +43,8 @@ enum Command {
     Bypass(bypass::Args),
     /// What is happening now.
     Status(status::Args),
+    /// Looks for what of this host interception does not go with; changes nothing.
+    Doctor(doctor::Args),
     /// Ends the daemon and undoes everything, also after a crash.
     Down(Instance),
     /// Checks the configuration, or shows a sample.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Lab(args) => lab::run(&args),
         Command::Bypass(args) => bypass::run(args),
         Command::Status(args) => status::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Down(instance) => daemon::down(&instance.instance),
         Command::Config(args) => config::run(&args),
     };

@@ -98,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 62] = [
+pub(super) static KEYS: [Key; 63] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
          come and go. `--lan` replaces the list."),
@@ -117,6 +117,9 @@ pub(super) static KEYS: [Key; 62] = [
         "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
     key!(intercept.output: boolean(), fixed,
         "Whether this host's own connections are intercepted as well, as by `--output`."),
+    key!(intercept.defragment: boolean(), live,
+        "Whether the kernel puts all fragments together before it routes them, so that those of\n\
+         intercepted flows may come in any order. Conntrack does so by itself."),
     key!(spoof.ports: port_range(), fixed,
         "Source ports, from 1024. Keep them below the range that clients draw from."),
     key!(spoof.source: word(), live,

@@ -57,6 +57,9 @@ pub struct Intercept {
     pub heartbeat_stale: Duration,
     /// Whether this host's own connections are intercepted as well. Default: no.
     pub output: bool,
+    /// Whether the kernel puts fragments together before routing, those of others too. Default:
+    /// no.
+    pub defragment: bool,
 }
 
 /// How many ports can be watched; the kernel programs compare with each of them.
@@ -76,6 +79,7 @@ impl Default for Intercept {
             on_failure: OnFailure::Open,
             heartbeat_stale: Duration::from_secs(1),
             output: false,
+            defragment: false,
         }
     }
 }

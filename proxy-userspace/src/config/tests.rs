@@ -36,6 +36,7 @@ families = ["ipv6"]
 on_failure = "open"
 heartbeat_stale = "500ms"
 output = true
+defragment = true
 [spoof]
 ports = "20000-20999"
 source = "client-port"
@@ -117,6 +118,7 @@ fn every_key_is_read_into_its_type() {
             on_failure: OnFailure::Open,
             heartbeat_stale: Duration::from_millis(500),
             output: true,
+            defragment: true,
         },
         spoof: Spoof {
             ports: 20_000..=20_999,

@@ -7,20 +7,36 @@ use std::{
 
 use proxy_ebpf::{
     bridge::Mac,
-    settings::{ROLE_BRIDGE, ROLE_WAN},
+    settings::{ROLE_BRIDGE, ROLE_WAN, Settings},
 };
 
 use super::{
     interfaces::{Interface, Interfaces},
     keeper::Keeper,
+    settings,
+    surroundings::Warning,
 };
-use crate::netconf::{NetlinkError, stations, sysctl};
+use crate::netconf::{
+    NetlinkError,
+    links::{Bridge, Link},
+    stations, sysctl,
+};
 
 /// What the keeper knows of the bridge.
-#[derive(Default)]
 pub(super) struct Crossing {
+    /// The families that are intercepted if the bridge takes them in.
+    families: Vec<u8>,
     /// The stations behind its WAN ports.
     stations: BTreeSet<Mac>,
+}
+
+impl Crossing {
+    pub(super) fn new(families: &[u8]) -> Self {
+        Self {
+            families: families.to_vec(),
+            stations: BTreeSet::new(),
+        }
+    }
 }
 
 impl Interfaces {
@@ -53,6 +69,16 @@ pub(super) fn sysctls(bridge: &str) -> io::Result<BTreeMap<String, String>> {
         .collect())
 }
 
+/// Whether the bridge takes in what is passed up to it. One with IPv6 switched off drops that.
+fn takes_in(bridge: &str, family: u8) -> bool {
+    family != 6 || !is_on(&format!("net/ipv6/conf/{bridge}/disable_ipv6"))
+}
+
+/// Whether a kernel parameter is there, and not 0.
+fn is_on(name: &str) -> bool {
+    sysctl::read(name).is_ok_and(|value| value != "0")
+}
+
 impl Keeper {
     /// Sees to the way out through the bridge, and looks who is behind it.
     ///
@@ -62,12 +88,63 @@ impl Keeper {
         let Some(bridge) = self.interfaces.bridge() else {
             return;
         };
-        if let Some(place) = bridge.place
+        let (name, place) = (bridge.name.clone(), bridge.place);
+        self.follow_families(&name);
+        if let Some(place) = place
             && let Err(error) = self.cross(place.index).await
         {
             tracing::error!(%error, "nothing gets through the bridge");
         }
         self.look_at_stations().await;
+    }
+
+    /// Lets a family that the bridge does not take in go direct.
+    fn follow_families(&mut self, bridge: &str) {
+        self.families.clone_from(&self.crossing.families);
+        self.families.retain(|&family| takes_in(bridge, family));
+        let settings = Settings {
+            families: settings::bits(&self.families),
+            ..*self.dataplane.settings()
+        };
+        if settings != *self.dataplane.settings()
+            && let Err(error) = self.dataplane.set_settings(settings)
+        {
+            tracing::error!(%error, "cannot tell the kernel");
+        }
+    }
+
+    /// What of the bridge's own settings makes a difference.
+    pub(super) fn warnings_of_bridge(&self, links: &[Link]) -> Vec<Warning> {
+        let Some(Interface { name, .. }) = self.interfaces.bridge() else {
+            return Vec::new();
+        };
+        let mut warnings = Vec::new();
+        if self.crossing.families.contains(&6) && !takes_in(name, 6) {
+            warnings.push(format!(
+                "IPv6 is switched off on bridge {name} (net.ipv6.conf.{name}.disable_ipv6), which \
+                 then drops what is passed up to it: IPv6 goes direct. It needs no address: with \
+                 net.ipv6.conf.{name}.addr_gen_mode = 1 it has none"
+            ));
+        }
+        for (family, key) in [
+            (4, "bridge-nf-call-iptables"),
+            (6, "bridge-nf-call-ip6tables"),
+        ] {
+            let of_itself = links.iter().any(|link| {
+                link.name == *name
+                    && matches!(link.bridge, Some(Bridge::Device { netfilter, .. })
+                        if netfilter.contains(&family))
+            });
+            let on = of_itself || is_on(&format!("net/bridge/{key}"));
+            if on && self.families.contains(&family) {
+                warnings.push(format!(
+                    "frames across bridge {name} pass the firewall's rules for IPv{family} \
+                     (net.bridge.{key}, or the bridge's own): what is intercepted passes PREROUTING \
+                     and INPUT there, and not FORWARD"
+                ));
+            }
+        }
+        warnings.into_iter().map(Warning::Different).collect()
     }
 
     /// Lays the way out through the bridge with this index.

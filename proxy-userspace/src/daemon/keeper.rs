@@ -19,6 +19,7 @@ use super::{
     astray::Astray,
     bridge::Crossing,
     bypass::Lists,
+    defragment,
     instance::Claim,
     interfaces::Interfaces,
     learn,
@@ -37,7 +38,7 @@ use crate::{
     control::{Answer, Call, Request, Server},
     dataplane::{Dataplane, attach::ListenLink},
     learn::{Event, Learner},
-    netconf::{Handle, delivery::Plan, journal::Journal, watch::Changes},
+    netconf::{Handle, delivery::Plan, firewall::Ruleset, journal::Journal, watch::Changes},
     policy::Policy,
     session::Shared,
 };
@@ -64,6 +65,8 @@ pub(super) struct Keeper {
     pub(super) crossing: Crossing,
     /// What `weir status` warns of.
     pub(super) warnings: BTreeSet<Warning>,
+    /// nftables' rules, with the generation that they are of.
+    pub(super) firewall: Option<(u32, Ruleset)>,
     pub(super) plan: Plan,
     /// 4 and 6, as far as they are wanted and on.
     pub(super) families: Vec<u8>,
@@ -78,6 +81,7 @@ pub(super) struct Keeper {
     pub(super) output: Option<Output>,
     pub(super) translations: Translations,
     pub(super) tracking: Tracking,
+    pub(super) defragmentation: defragment::Held,
     pub(super) learner: Learner,
     /// Whose answers go around us.
     pub(super) astray: Astray,
@@ -270,6 +274,7 @@ impl Keeper {
             );
         };
         self.lists.mend(&mut self.dataplane)?;
+        let defragmentation = self.defragmentation(new.intercept.defragment)?;
         // Also where it stays what it was: a reload is a rotation.
         self.lasting
             .log
@@ -283,6 +288,9 @@ impl Keeper {
             shared.send_replace(self.lasting.shared(&new, policy, self.connections));
         }
         self.learner.set_terms(learn::terms(&new));
+        if let Some(held) = defragmentation {
+            self.defragmentation = held;
+        }
         self.options.config = new;
         self.close_valves();
         self.tracking.begin_anew(self.lasting.conntrack.found());

@@ -3,6 +3,8 @@
 mod astray;
 mod bridge;
 mod bypass;
+mod defragment;
+mod doctor;
 mod edit;
 mod follow;
 mod instance;
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub use bypass::offline;
+pub use doctor::{Patient, examine};
 pub use stop::down;
 
 use crate::{config::Config, fault::Fault, netconf::netns};
@@ -98,18 +101,7 @@ impl Source {
 /// A [`Fault`] in the chain tells the kind; the host is as it was.
 pub fn run(options: Options) -> Result<()> {
     instance::check_name(&options.instance)?;
-    if let Some(name) = &options.netns {
-        netns::enter(name).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Fault::Usage(format!(
-                "no network namespace {name} ({}): `ip netns list` shows those that there are",
-                netns::path(name).display()
-            )),
-            std::io::ErrorKind::PermissionDenied => Fault::NotPermitted(format!(
-                "cannot enter network namespace {name}: CAP_SYS_ADMIN missing; run it as root"
-            )),
-            _ => Fault::HostCannot(format!("cannot enter network namespace {name}: {error}")),
-        })?;
-    }
+    enter(options.netns.as_deref())?;
     preflight::check()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -117,5 +109,20 @@ pub fn run(options: Options) -> Result<()> {
     runtime.block_on(async {
         let running = start::start(options).await?;
         running.run().await
+    })
+}
+
+/// Enters the network namespace, if one is named.
+fn enter(name: Option<&str>) -> Result<(), Fault> {
+    let Some(name) = name else { return Ok(()) };
+    netns::enter(name).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Fault::Usage(format!(
+            "no network namespace {name} ({}): `ip netns list` shows those that there are",
+            netns::path(name).display()
+        )),
+        std::io::ErrorKind::PermissionDenied => Fault::NotPermitted(format!(
+            "cannot enter network namespace {name}: CAP_SYS_ADMIN missing; run it as root"
+        )),
+        _ => Fault::HostCannot(format!("cannot enter network namespace {name}: {error}")),
     })
 }

@@ -18,7 +18,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// If only some are, or of different ones, or of one that filters VLANs.
+/// If only some are, or of different ones.
 pub(super) fn common_bridge<'a>(
     meant: &[&Link],
     links: &'a [Link],
@@ -47,19 +47,7 @@ pub(super) fn common_bridge<'a>(
             )));
         }
     }
-    match bridge {
-        Some(Link {
-            name,
-            bridge: Some(Bridge::Device {
-                filters_vlans: true,
-            }),
-            ..
-        }) => Err(Fault::HostCannot(format!(
-            "bridge {name} filters VLANs, and what weir sends has no VLAN there: switch it off (ip \
-             link set {name} type bridge vlan_filtering 0), or use a bridge for each VLAN"
-        ))),
-        other => Ok(other.map(|link| link.name.as_str())),
-    }
+    Ok(bridge.map(|link| link.name.as_str()))
 }
 
 /// Refuses what would need an address of the bridge's own, or of somebody else, on a bridge.
@@ -111,7 +99,7 @@ impl Interface {
     ///
     /// # Errors
     ///
-    /// If that is another than it has to be.
+    /// If that is another than it has to be, or filters VLANs.
     pub(super) fn find_bridge(
         &self,
         link: &Link,
@@ -124,6 +112,13 @@ impl Interface {
         };
         match (bridge, &self.bridge) {
             (None, None) => Ok(None),
+            (Some(bridge), Some(name)) if bridge.name == *name && filters_vlans(bridge) => {
+                Err(format!(
+                    "of bridge {name}, which filters VLANs, and what weir sends has no VLAN there: \
+                     switch it off (ip link set {name} type bridge vlan_filtering 0), or use a \
+                     bridge for each VLAN"
+                ))
+            }
             (Some(bridge), Some(name)) if bridge.name == *name => Ok(Some(attach::Bridge {
                 index: bridge.index,
                 mac: bridge.mac,
@@ -135,6 +130,16 @@ impl Interface {
             (_, Some(name)) => Err(format!("no port of bridge {name} any more")),
         }
     }
+}
+
+fn filters_vlans(link: &Link) -> bool {
+    matches!(
+        link.bridge,
+        Some(Bridge::Device {
+            filters_vlans: true,
+            ..
+        })
+    )
 }
 
 #[cfg(test)]
@@ -156,8 +161,12 @@ mod tests {
     }
 
     fn network(filters_vlans: bool) -> Vec<Link> {
+        let device = Bridge::Device {
+            filters_vlans,
+            netfilter: [4, 0],
+        };
         vec![
-            link(9, "br0", Some(Bridge::Device { filters_vlans })),
+            link(9, "br0", Some(device)),
             link(1, "p1", Some(Bridge::Port(9))),
             link(2, "p2", Some(Bridge::Port(9))),
             link(3, "eth0", None),
@@ -192,7 +201,8 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused() {
         let why = |lan, wan, filters| resolved(lan, wan, &network(filters)).err().unwrap();
-        assert!(why("p1", "p2", true).contains("br0 filters VLANs"));
+        let filters = why("p1", "p2", true);
+        assert!(filters.contains("p1 is of bridge br0, which filters VLANs"));
         assert!(why("p1", "eth0", false).contains("eth0 is a port of none"));
         assert!(why("p1", "eth7", false).contains("eth7"));
         assert!(why("eth0", "eth7", false).contains("no interface eth7 here"));
@@ -212,5 +222,9 @@ mod tests {
                 .contains("no port of bridge br0 any more")
         );
         assert!(find(&routed).unwrap_err().contains("restart weir"));
+
+        let filtering = network(true);
+        let now = bridged.iter().next().unwrap().find(&filtering);
+        assert!(now.unwrap_err().contains("which filters VLANs"));
     }
 }

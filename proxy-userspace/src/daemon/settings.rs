@@ -31,23 +31,26 @@ pub(super) fn kernel(config: &Config, families: &[u8], workers: u32) -> Settings
     for (slot, port) in settings.followed.iter_mut().zip(settings.ports) {
         *slot = port;
     }
-    for family in families {
-        settings.families |= if *family == 4 {
-            FAMILY_IPV4
-        } else {
-            FAMILY_IPV6
-        };
-    }
     let stale = config.intercept.heartbeat_stale.as_nanos();
     Settings {
         steer_mark: config.host.steer_mark,
         socket_mark: config.host.socket_mark,
         mode: MODE_ENFORCE,
+        families: bits(families),
         workers,
         probe: config.valve.probe,
         heartbeat_stale_ns: u64::try_from(stale).unwrap_or(u64::MAX),
         ..settings
     }
+}
+
+/// The families (4, 6) as the programs know them.
+pub(super) fn bits(families: &[u8]) -> u32 {
+    let bit = |family: &u8| match family {
+        4 => FAMILY_IPV4,
+        _ => FAMILY_IPV6,
+    };
+    families.iter().map(bit).fold(0, |all, one| all | one)
 }
 
 /// Follows the ports of `before` as well: connections to them may be under way. `None` if there

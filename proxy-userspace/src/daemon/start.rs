@@ -163,6 +163,7 @@ async fn start_claimed(
         loops: Loops::default(),
         translations: Translations::new(room),
         tracking: Tracking::default(),
+        defragmentation: Vec::new(),
         learner: Learner::new(learn::terms(&options.config)),
         astray: Astray::default(),
         seen,
@@ -178,8 +179,9 @@ async fn start_claimed(
         handle,
         strict: netconf::connect_strictly()?,
         interfaces,
-        crossing: Crossing::default(),
+        crossing: Crossing::new(&families),
         warnings: BTreeSet::new(),
+        firewall: None,
         plan,
         families,
         workers,
@@ -218,6 +220,9 @@ async fn begin(
     let bridge = keeper.interfaces.bridge().cloned();
     network::spawn(Arc::clone(&changes), bridge.is_some())?;
     keeper.refresh_own_addresses().await?;
+    if let Some(held) = keeper.defragmentation(keeper.options.config.intercept.defragment)? {
+        keeper.defragmentation = held;
+    }
     keeper
         .plan
         .add_routes(&keeper.handle, &keeper.families)

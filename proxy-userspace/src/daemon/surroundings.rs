@@ -8,7 +8,7 @@ use proxy_ebpf::settings::ROLE_LAN;
 
 use super::{interfaces::Interfaces, keeper::Keeper};
 use crate::{
-    config::Dscp,
+    config::{Config, Dscp},
     fault::Fault,
     netconf::{
         Handle,
@@ -83,32 +83,45 @@ impl Keeper {
         self.warnings = now;
     }
 
-    async fn warnings_now(&self) -> Result<Vec<Warning>> {
-        let config = &self.options.config;
+    async fn warnings_now(&mut self) -> Result<Vec<Warning>> {
         let links = links::list(&self.handle).await?;
-        let connected = addresses::connected(&self.handle).await?;
-        let rules = rules::of_others(&self.handle, self.plan.table).await?;
         let ours = self.interfaces.among(&links);
-        let lans = lans(&ours);
+        let (handle, config) = (&self.handle, &self.options.config);
         let refused = self.interfaces.refused.iter().cloned();
-        let broken = refused.chain(in_vrfs(&ours, &links)).chain(overlaps(
-            &lans,
-            &connected,
-            &self.families,
-        ));
-        let names: Vec<_> = lans.iter().map(|(name, _)| *name).collect();
-        let dscp = config.spoof.dscp == Dscp::Copy;
-        let different = rules
-            .iter()
-            .filter(|rule| self.families.contains(&rule.family()))
-            .filter_map(|rule| different(rule, &names, dscp));
-        let broken = broken.chain(self.loops.warnings());
-        Ok(broken
-            .map(Warning::Broken)
-            .chain(different.map(Warning::Different))
-            .chain(self.tracking.warning().cloned())
-            .collect())
+        let broken = refused.chain(self.loops.warnings());
+        let mut all: Vec<_> = broken.map(Warning::Broken).collect();
+        all.extend(warnings(handle, &ours, &links, &self.families, config).await?);
+        all.extend(self.tracking.warning().cloned());
+        all.extend(self.warnings_of_bridge(&links));
+        all.extend(self.firewall_conflicts(&links));
+        Ok(all)
     }
+}
+
+/// Those about subnets, VRFs and policy rules.
+pub(super) async fn warnings(
+    handle: &Handle,
+    ours: &[(&Link, u32)],
+    links: &[Link],
+    families: &[u8],
+    config: &Config,
+) -> Result<Vec<Warning>> {
+    let connected = addresses::connected(handle).await?;
+    let rules = rules::of_others(handle, config.host.table).await?;
+    let lans = lans(ours);
+    let broken = in_vrfs(ours, links)
+        .into_iter()
+        .chain(overlaps(&lans, &connected, families));
+    let names: Vec<_> = lans.iter().map(|(name, _)| *name).collect();
+    let dscp = config.spoof.dscp == Dscp::Copy;
+    let different = rules
+        .iter()
+        .filter(|rule| families.contains(&rule.family()))
+        .filter_map(|rule| different(rule, &names, dscp));
+    Ok(broken
+        .map(Warning::Broken)
+        .chain(different.map(Warning::Different))
+        .collect())
 }
 
 /// Name and index of each LAN that is there.

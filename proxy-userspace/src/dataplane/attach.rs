@@ -21,7 +21,7 @@ use crate::sys::bpf;
 pub use crate::sys::bpf::Hook;
 
 /// The programs that we attach to interfaces.
-const OURS: [&str; 5] = [
+pub(super) const OURS: [&str; 5] = [
     PROGRAM_STEER,
     PROGRAM_STEER_L3,
     PROGRAM_BRIDGE,

@@ -6,6 +6,7 @@ pub mod bypass;
 pub mod counters;
 mod log;
 mod looping;
+pub mod neighbours;
 mod object;
 pub mod output;
 mod own;
@@ -96,16 +97,17 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Loads programs and maps, with room for so many translated connections; nothing is attached
-    /// yet. Must be called within a runtime.
+    /// Loads programs and maps, with room for so many connections that are translated, or cross a
+    /// bridge; nothing is attached yet. Must be called within a runtime.
     ///
     /// # Errors
     ///
     /// If the object is of another ABI, or the kernel refuses it.
-    pub fn load(translations: u32) -> Result<Self, DataplaneError> {
+    pub fn load(connections: u32) -> Result<Self, DataplaneError> {
         object::check_abi()?;
         let mut ebpf = EbpfLoader::new()
-            .map_max_entries(map::TRANSLATIONS, translations)
+            .map_max_entries(map::TRANSLATIONS, connections)
+            .map_max_entries(map::PATHS, connections)
             .load(object::OBJECT)
             .map_err(|error| DataplaneError::Load(chain(&error)))?;
         for name in [

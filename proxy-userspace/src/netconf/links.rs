@@ -31,10 +31,13 @@ pub struct Link {
 /// An interface's part in a bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bridge {
-    /// It is the bridge, which filters VLANs or does not.
+    /// It is the bridge.
     Device {
         /// `vlan_filtering`.
         filters_vlans: bool,
+        /// 4 and 6, or 0: the families whose packets it takes through the firewall by itself
+        /// (`nf_call_iptables`, `nf_call_ip6tables`).
+        netfilter: [u8; 2],
     },
     /// It is a port of the one with that index.
     Port(u32),
@@ -42,23 +45,35 @@ pub enum Bridge {
 
 impl Bridge {
     fn from_message(message: &LinkMessage) -> Option<Self> {
-        let (mut device, mut port, mut filters_vlans, mut controller) = (false, false, false, 0);
+        let (mut device, mut port, mut controller) = (false, false, 0);
+        let (mut filters_vlans, mut netfilter) = (false, [0; 2]);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::LinkInfo(infos) => {
                     device = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
                     port = infos.contains(&LinkInfo::PortKind(InfoPortKind::Bridge));
-                    filters_vlans = infos.iter().any(|info| {
-                        matches!(info, LinkInfo::Data(InfoData::Bridge(data))
-                            if data.contains(&InfoBridge::VlanFiltering(true)))
+                    let of_bridge = infos.iter().filter_map(|info| match info {
+                        LinkInfo::Data(InfoData::Bridge(data)) => Some(data),
+                        _ => None,
                     });
+                    for info in of_bridge.flatten() {
+                        match info {
+                            InfoBridge::VlanFiltering(on) => filters_vlans = *on,
+                            InfoBridge::NfCallIpTables(true) => netfilter[0] = 4,
+                            InfoBridge::NfCallIp6Tables(true) => netfilter[1] = 6,
+                            _ => {}
+                        }
+                    }
                 }
                 LinkAttribute::Controller(index) => controller = *index,
                 _ => {}
             }
         }
         match (device, port) {
-            (true, _) => Some(Self::Device { filters_vlans }),
+            (true, _) => Some(Self::Device {
+                filters_vlans,
+                netfilter,
+            }),
             (_, true) => Some(Self::Port(controller)),
             _ => None,
         }
@@ -128,6 +143,22 @@ fn mac(message: &LinkMessage) -> [u8; 6] {
     address.unwrap_or_default()
 }
 
+/// Name and index of the interface by which this host's IP layer sees what goes through the one
+/// called `name`: itself, or the bridge that it is a port of. 0 if it is not there.
+#[must_use]
+pub fn upper<'a>(links: &'a [Link], name: &'a str) -> (&'a str, u32) {
+    let Some(link) = links.iter().find(|link| link.name == name) else {
+        return (name, 0);
+    };
+    match link.bridge {
+        Some(Bridge::Port(index)) => links
+            .iter()
+            .find(|bridge| bridge.index == index)
+            .map_or((name, 0), |bridge| (bridge.name.as_str(), index)),
+        _ => (link.name.as_str(), link.index),
+    }
+}
+
 /// All interfaces of the namespace.
 ///
 /// # Errors
@@ -190,11 +221,15 @@ mod tests {
         attributes.push(LinkAttribute::Address(vec![2, 0, 0, 0, 0, 9]));
         let it = link(attributes);
         assert_eq!((it.bridge, it.mac[5]), (Some(Bridge::Port(7)), 9));
-        let data = LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
+        let data = LinkInfo::Data(InfoData::Bridge(vec![
+            InfoBridge::VlanFiltering(true),
+            InfoBridge::NfCallIp6Tables(true),
+        ]));
         assert_eq!(
             link(info(vec![LinkInfo::Kind(InfoKind::Bridge), data])).bridge,
             Some(Bridge::Device {
-                filters_vlans: true
+                filters_vlans: true,
+                netfilter: [0, 6],
             })
         );
         assert_eq!(link(Vec::new()).bridge, None);

@@ -7,14 +7,17 @@
 pub mod addresses;
 mod crossing;
 pub mod delivery;
+pub mod firewall;
 pub mod journal;
 pub mod links;
 pub mod netns;
 pub mod own;
+mod raw;
 pub mod rules;
 pub mod sockets;
 pub mod stations;
 pub mod sysctl;
+pub mod tc;
 pub mod watch;
 
 use std::fmt;

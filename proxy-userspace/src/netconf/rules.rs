@@ -9,7 +9,7 @@ use std::fmt;
 
 use netlink_packet_core::Nla as _;
 use netlink_packet_route::{
-    AddressFamily,
+    AddressFamily, IpProtocol,
     rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage},
 };
 use rtnetlink::Handle;
@@ -80,6 +80,71 @@ impl Rule {
             return None;
         }
         found.or_else(|| (!dscp && self.0.header.tos != 0).then_some(Difference::Dscp))
+    }
+
+    /// Whether it wants this bit of the mark to be on.
+    #[must_use]
+    pub fn wants_mark(&self, bit: u32) -> bool {
+        let (mark, mask) = delivery::rule_mark(&self.0);
+        mark & mask & bit != 0
+    }
+
+    /// The table that it leads to.
+    #[must_use]
+    pub fn table(&self) -> u32 {
+        delivery::rule_table(&self.0)
+    }
+
+    /// Whether it comes before our rules of this `priority` and catches packets that we have marked
+    /// with `mark` on `lan`: all of them (`true`), or some.
+    #[must_use]
+    pub fn comes_first(&self, priority: u32, lan: &str, mark: u32, ports: &[u16]) -> Option<bool> {
+        let is_ours = |from: u16, to: u16| ports.iter().any(|port| (from..=to).contains(port));
+        let mut first = 0;
+        let mut surely = self.0.header.src_len == 0 && self.0.header.dst_len == 0;
+        surely &= self.0.header.tos == 0;
+        let mut catches = true;
+        for attribute in &self.0.attributes {
+            match attribute {
+                RuleAttribute::Priority(priority) => first = *priority,
+                RuleAttribute::Iifname(name) => catches &= name == lan,
+                // Routing that decides about a packet that came in knows no way out yet.
+                RuleAttribute::Oifname(_) => catches = false,
+                RuleAttribute::FwMark(_) => {
+                    let (value, mask) = delivery::rule_mark(&self.0);
+                    catches &= mark & mask == value;
+                }
+                RuleAttribute::IpProtocol(protocol) => catches &= *protocol == IpProtocol::Tcp,
+                RuleAttribute::DestinationPortRange(range) => {
+                    catches &= is_ours(range.start, range.end);
+                    surely &= ports
+                        .iter()
+                        .all(|port| (range.start..=range.end).contains(port));
+                }
+                RuleAttribute::SourcePortRange(_)
+                | RuleAttribute::UidRange(_)
+                | RuleAttribute::L3MDev(_)
+                | RuleAttribute::TunId(_) => surely = false,
+                RuleAttribute::Other(other) if DSCP.contains(&other.kind()) => surely = false,
+                // Routes to too much are passed over; without that, it is -1.
+                RuleAttribute::SuppressPrefixLen(u32::MAX)
+                | RuleAttribute::SuppressIfGroup(u32::MAX) => {}
+                RuleAttribute::SuppressPrefixLen(_) | RuleAttribute::SuppressIfGroup(_) => {
+                    surely = false;
+                }
+                _ => {}
+            }
+        }
+        // The table of this host's own addresses is everybody's first.
+        const LOCAL: u32 = 255;
+        let passes = self.0.header.action == RuleAction::Nop || self.table() == LOCAL;
+        // What is for all but some is for some at least.
+        let (catches, surely) = if self.is_inverted() {
+            (!catches || !surely, !catches)
+        } else {
+            (catches, surely)
+        };
+        (first < priority && catches && !passes).then_some(surely)
     }
 
     const fn is_inverted(&self) -> bool {

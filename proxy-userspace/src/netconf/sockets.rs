@@ -5,23 +5,14 @@
 //! can be found by sock_diag and ended by `SOCK_DESTROY` (needs `CONFIG_INET_DIAG_DESTROY`),
 //! the way `ss -K` does it. Message formats: `include/uapi/linux/{netlink,inet_diag}.h`.
 
-use std::{
-    io,
-    os::fd::{AsRawFd as _, OwnedFd},
-};
+use std::io;
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
-};
+use nix::sys::socket::SockProtocol;
+
+use super::raw::{NLM_F_ACK, Raw};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
-const NLM_F_REQUEST: u16 = 0x001;
-const NLM_F_ACK: u16 = 0x004;
-const NLM_F_DUMP: u16 = 0x300;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NLMSG_HEADER: usize = 16;
 const IPPROTO_TCP: u8 = 6;
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const INET_DIAG_BC_MARK_COND: u8 = 10;
@@ -87,94 +78,48 @@ pub fn count_marked(mark: u32, which: Which) -> io::Result<usize> {
     Ok(count)
 }
 
+/// Whether this kernel ends sockets when it is asked to (`CONFIG_INET_DIAG_DESTROY`): asks it to
+/// end one that cannot be there.
+///
+/// # Errors
+///
+/// If sock_diag cannot be asked; `PermissionDenied` without `CAP_NET_ADMIN`.
+pub fn can_destroy() -> io::Result<bool> {
+    let family = u8::try_from(libc::AF_INET).unwrap_or_default();
+    match SockDiag::open()?.destroy(family, &[0; 48]) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
 /// Addresses, ports, interface and cookie of a socket.
 type SocketId = [u8; 48];
 
-struct SockDiag {
-    socket: OwnedFd,
-    sequence: u32,
-    buffer: Vec<u8>,
-}
+struct SockDiag(Raw);
 
 impl SockDiag {
     fn open() -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkSockDiag,
-        )?;
-        Ok(Self {
-            socket,
-            sequence: 0,
-            buffer: vec![0; 64 * 1024],
-        })
+        Raw::open(SockProtocol::NetlinkSockDiag).map(Self)
     }
 
     fn dump(&mut self, family: u8, states: u32, mark: u32) -> io::Result<Vec<SocketId>> {
         let mut request = inet_diag_req(family, states, &[0; 48]);
         request.extend_from_slice(&mark_filter(mark));
-        self.send(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, &request)?;
         let mut sockets = Vec::new();
-        loop {
-            for (kind, payload) in self.receive()? {
-                match kind {
-                    NLMSG_DONE => return Ok(sockets),
-                    NLMSG_ERROR => return Err(netlink_error(&payload)),
-                    _ => sockets.extend(
-                        payload
-                            .get(SOCKET_ID)
-                            .and_then(|id| SocketId::try_from(id).ok()),
-                    ),
-                }
-            }
-        }
+        self.0.dump(SOCK_DIAG_BY_FAMILY, &request, |payload| {
+            let id = payload.get(SOCKET_ID);
+            sockets.extend(id.and_then(|id| SocketId::try_from(id).ok()));
+        })?;
+        Ok(sockets)
     }
 
     /// A socket that has gone meanwhile is fine.
     fn destroy(&mut self, family: u8, id: &SocketId) -> io::Result<()> {
         let request = inet_diag_req(family, ALL_STATES, id);
-        self.send(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, &request)?;
-        for (kind, payload) in self.receive()? {
-            if kind == NLMSG_ERROR {
-                let error = netlink_error(&payload);
-                match error.raw_os_error() {
-                    Some(0 | libc::ENOENT) => {}
-                    _ => return Err(error),
-                }
-            }
+        match self.0.ask(SOCK_DESTROY, NLM_F_ACK, &request) {
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
-    }
-
-    fn send(&mut self, kind: u16, flags: u16, payload: &[u8]) -> io::Result<()> {
-        self.sequence += 1;
-        let length = u32::try_from(NLMSG_HEADER + payload.len()).unwrap_or(u32::MAX);
-        let mut message = Vec::with_capacity(NLMSG_HEADER + payload.len());
-        message.extend_from_slice(&length.to_ne_bytes());
-        message.extend_from_slice(&kind.to_ne_bytes());
-        message.extend_from_slice(&flags.to_ne_bytes());
-        message.extend_from_slice(&self.sequence.to_ne_bytes());
-        message.extend_from_slice(&0u32.to_ne_bytes());
-        message.extend_from_slice(payload);
-        send(self.socket.as_raw_fd(), &message, MsgFlags::empty())?;
-        Ok(())
-    }
-
-    /// One datagram's messages.
-    fn receive(&mut self) -> io::Result<Vec<(u16, Vec<u8>)>> {
-        let length = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty())?;
-        let mut rest = &self.buffer[..length];
-        let mut messages = Vec::new();
-        while let (Some(length), Some(kind)) = (u32_at(rest, 0), rest.get(4..6)) {
-            let length = length as usize;
-            let Some(payload) = rest.get(NLMSG_HEADER..length) else {
-                break;
-            };
-            messages.push((u16::from_ne_bytes([kind[0], kind[1]]), payload.to_vec()));
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-        Ok(messages)
     }
 }
 
@@ -200,14 +145,4 @@ fn mark_filter(mark: u32) -> [u8; 16] {
     attribute[8..12].copy_from_slice(&mark.to_ne_bytes());
     attribute[12..16].copy_from_slice(&u32::MAX.to_ne_bytes());
     attribute
-}
-
-fn netlink_error(payload: &[u8]) -> io::Error {
-    let code = u32_at(payload, 0).unwrap_or(0).cast_signed();
-    io::Error::from_raw_os_error(-code)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let bytes = bytes.get(at..at + 4)?;
-    Some(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }

@@ -81,7 +81,8 @@ fn command(
         attach_type: hook.attach_type(),
         ..ProgAttach::default()
     };
-    call(command, &attr).map(|_| ())
+    // SAFETY: the attributes of these two commands, without pointers.
+    unsafe { call(command, &attr) }.map(|_| ())
 }
 
 /// The part of `union bpf_attr` for `BPF_MAP_CREATE`.
@@ -115,16 +116,21 @@ pub fn create_array(name: &str, value_size: u32, entries: u32, flags: u32) -> io
     let octets = name.as_bytes();
     let length = octets.len().min(attr.map_name.len() - 1);
     attr.map_name[..length].copy_from_slice(&octets[..length]);
-    let fd = call(BPF_MAP_CREATE, &attr)?;
+    // SAFETY: the attributes of this command, without pointers.
+    let fd = unsafe { call(BPF_MAP_CREATE, &attr) }?;
     // SAFETY: the kernel has just made it for us, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Calls `bpf(2)` with a part of `union bpf_attr`.
-fn call<Attr>(command: libc::c_long, attr: &Attr) -> io::Result<i32> {
-    // SAFETY: private, so that `Attr` is one of the two structs above: a prefix of `union
-    // bpf_attr` of the size given, which lives across the call, and the kernel writes nothing to
-    // it for these commands.
+///
+/// # Safety
+///
+/// `Attr` is a prefix of the union as the command has it, and what pointers in it lead to is there
+/// across the call, with the size that the command reads or writes.
+pub(super) unsafe fn call<Attr>(command: libc::c_long, attr: &Attr) -> io::Result<i32> {
+    // SAFETY: as the caller says; the kernel writes nothing to the attributes themselves for the
+    // commands of this room.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,

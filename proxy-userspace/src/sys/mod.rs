@@ -3,6 +3,9 @@
 #![allow(unsafe_code, reason = "this is the room for it")]
 
 pub mod bpf;
+pub mod defragment;
+pub mod ethtool;
 pub mod mapping;
+pub mod probe;
 pub mod socket;
 pub mod tun;
