@@ -150,6 +150,34 @@ fn a_bridge_that_goes_down_and_gets_another_address() {
     world.works();
 }
 
+/// Ports that join the bridge while the daemon runs.
+#[test]
+fn ports_by_pattern() {
+    let net = network(&Layout::default());
+    let bridge = BridgeBox::between(&net);
+    let options = Options {
+        lan: vec!["p1*".to_owned()],
+        wan: vec!["p2*".to_owned()],
+        ..Options::default()
+    };
+    let world = BridgeWorld::with(net, bridge, &options, |_, _| {});
+    world.works();
+    for port in ["p1", "p2"] {
+        world.bridge.ip(&format!("link set {port} nomaster"));
+        world.bridge.ip(&format!("link set {port} down"));
+        world.bridge.ip(&format!("link set {port} name {port}b"));
+        world.bridge.ip(&format!("link set {port}b up"));
+        world.bridge.ip(&format!("link set {port}b master br0"));
+        for family in Family::BOTH {
+            until(SOON, "interception by the new port", || {
+                ping(&world.net.client, family.client(), family.origin(0)).is_ok()
+                    && world.intercepts(family)
+            });
+        }
+    }
+    world.works();
+}
+
 /// Clients and origins on the wrong side of each other.
 #[test]
 fn flows_that_do_not_cross_from_lan_to_wan() {

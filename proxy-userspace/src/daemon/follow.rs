@@ -56,6 +56,8 @@ impl Keeper {
                 "own addresses may be out of date"
             );
         }
+        // A bridge loses its addresses, and nothing else, when IPv6 is switched off on it.
+        self.tend_bridge().await;
     }
 
     /// Brings the map of own addresses up to date with the routing tables.

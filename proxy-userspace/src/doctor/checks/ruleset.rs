@@ -7,7 +7,7 @@ use super::{
     delivered, forward, marks, taken,
 };
 use crate::netconf::{
-    firewall::{Bits, Effect, Hook, Packet, Ruleset, What, walk},
+    firewall::{Bits, Effect, Hook, Packet, Ruleset, walk},
     links::{self, Link},
 };
 
