@@ -15,7 +15,7 @@ use super::{
     surroundings::{self, Warning},
 };
 use crate::{
-    config::{Config, Families, Missing},
+    config::{Config, Families, Missing, SpoofSource},
     doctor::{self, Facts, Finding, Host, Level, Subject, conflicts},
     fault::Fault,
     netconf::{
@@ -110,9 +110,16 @@ fn of_config(config: &Config, families: Vec<u8>, links: &[Link]) -> Subject {
         wans: of_role(ROLE_WAN),
         waits: config.intercept.missing == Missing::Wait || roles.patterns().next().is_some(),
         ports: config.intercept.ports.clone(),
+        own_ports: own_ports(config),
         families,
         plan: settings::plan(config),
     }
+}
+
+/// The ports that connections to origins are from, if they are of `spoof.ports`.
+pub(super) fn own_ports(config: &Config) -> Option<(u16, u16)> {
+    let ports = &config.spoof.ports;
+    (config.spoof.source == SpoofSource::Client).then_some((*ports.start(), *ports.end()))
 }
 
 /// From outside, a daemon is in the namespace that it says.
@@ -161,6 +168,7 @@ fn of_status(status: &Value) -> Subject {
         ports: numbers("ports")
             .filter_map(|port| u16::try_from(port).ok())
             .collect(),
+        own_ports: serde_json::from_value(status["own_ports"].clone()).unwrap_or_default(),
         families: numbers("families")
             .filter_map(|family| u8::try_from(family).ok())
             .collect(),

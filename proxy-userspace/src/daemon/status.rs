@@ -7,6 +7,7 @@ use proxy_ebpf::{counter::Event, settings::MODE_DRAIN, verdict::Reason};
 use serde_json::{Map, Value, json};
 
 use super::{
+    doctor::own_ports,
     interfaces::Interface,
     keeper::Keeper,
     roles::{Entry, role_name},
@@ -96,6 +97,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "interfaces": interfaces,
         "patterns": patterns,
         "ports": keeper.options.config.intercept.ports,
+        "own_ports": own_ports(&keeper.options.config),
         "families": keeper.families,
         "netns": keeper.journal.netns,
         "host": {

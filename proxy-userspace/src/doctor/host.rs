@@ -1,6 +1,6 @@
 //! What can be seen of the host in its own network namespace only, or in all alike.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use caps::{CapSet, Capability};
 use nix::sys::utsname::uname;
@@ -13,7 +13,7 @@ pub struct Host {
     pub release: String,
     /// Whether the kernel tells its types (`CONFIG_DEBUG_INFO_BTF`).
     pub btf: bool,
-    /// Whether BPF programs are compiled; `None` if it is not shown here.
+    /// Whether BPF programs are compiled; `None` if it is not shown.
     pub jit: Option<bool>,
     /// Capabilities that are needed and not there.
     pub missing: Vec<&'static str>,
@@ -23,12 +23,9 @@ impl Host {
     /// Looks.
     #[must_use]
     pub fn look() -> Self {
-        let jit = match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable") {
-            Ok(value) => Some(value.trim() != "0"),
-            // It is for root alone, and shown in the first namespace alone.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(_) => None,
-        };
+        // For root alone, and shown in the first namespace alone.
+        let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").ok();
+        let jit = jit.map(|value| value.trim() != "0");
         let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
         let mut missing = Vec::new();
         if !has(Capability::CAP_NET_ADMIN) {

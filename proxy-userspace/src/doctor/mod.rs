@@ -27,6 +27,9 @@ pub struct Subject {
     pub waits: bool,
     /// Watched ports, host order.
     pub ports: Vec<u16>,
+    /// The ports that its connections to origins are from, host order, both ends included; `None` if
+    /// they are the clients'.
+    pub own_ports: Option<(u16, u16)>,
     /// 4 and 6, as far as they are wanted.
     pub families: Vec<u8>,
     /// The numbers that it occupies.

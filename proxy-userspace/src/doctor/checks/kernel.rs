@@ -51,7 +51,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
             CHECK,
             Level::Note,
             "BPF JIT",
-            "not shown in this network namespace",
+            "not shown here",
         )
         .because("net.core.bpf_jit_enable is in the first one alone"),
     });

@@ -102,7 +102,12 @@ impl<'a> Ways<'a> {
                     if !of_clients && is_new {
                         continue;
                     }
-                    let (source_port, destination_port) = ends(of_clients, port);
+                    let own = if of_clients {
+                        None
+                    } else {
+                        self.subject.own_ports
+                    };
+                    let (source_port, destination_port) = ends(of_clients, port, own);
                     ways.push(Way {
                         packet: Packet {
                             version,
@@ -134,7 +139,12 @@ impl<'a> Ways<'a> {
                     if !to_origins && is_new {
                         continue;
                     }
-                    let (source_port, destination_port) = ends(to_origins, port);
+                    let own = if to_origins {
+                        self.subject.own_ports
+                    } else {
+                        None
+                    };
+                    let (source_port, destination_port) = ends(to_origins, port, own);
                     ways.push(Way {
                         packet: Packet {
                             version,
@@ -170,7 +180,7 @@ impl<'a> Ways<'a> {
                             input: Some(self.interface(lan)),
                             output: Some(self.interface(wan)),
                             source_port: None,
-                            destination_port: Some(port),
+                            destination_port: Some((port, port)),
                             mark: Bits {
                                 value: 0,
                                 known: u32::MAX,
@@ -208,11 +218,15 @@ impl<'a> Ways<'a> {
     }
 }
 
-const fn ends(to_port: bool, port: u16) -> (Option<u16>, Option<u16>) {
+type Ports = Option<(u16, u16)>;
+
+/// Source and destination, of which one is the watched port.
+const fn ends(to_port: bool, port: u16, other: Ports) -> (Ports, Ports) {
+    let watched = Some((port, port));
     if to_port {
-        (None, Some(port))
+        (other, watched)
     } else {
-        (Some(port), None)
+        (watched, other)
     }
 }
 

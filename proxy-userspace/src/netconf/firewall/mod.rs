@@ -14,6 +14,7 @@ mod expression;
 mod flowtable;
 mod nftables;
 pub mod saved;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -18,7 +18,7 @@ fn packet(is_new: bool) -> Packet<'static> {
         input: Some(("lan0", 3)),
         output: None,
         source_port: None,
-        destination_port: Some(80),
+        destination_port: Some((80, 80)),
         mark: Bits {
             value: BIT,
             known: u32::MAX,
@@ -79,6 +79,9 @@ fn a_policy_that_drops() {
         "-A INPUT ! -i wan0 -j ACCEPT",
         "-A INPUT -i lan0 -j lan\n-A lan -j ACCEPT",
         "-A INPUT -i lan0 -g lan\n-A lan -p tcp -j ACCEPT",
+        // Whoever is not accepted by the first is by the second.
+        "-A INPUT -s 10.0.0.0/24 -j ACCEPT\n-A INPUT -p tcp -j ACCEPT",
+        "-A INPUT -s 10.0.0.0/24 -j lan\n-A INPUT -p tcp -j ACCEPT\n-A lan -j RETURN",
     ] {
         input("DROP", accepting, &[]);
     }

@@ -29,10 +29,10 @@ pub struct Packet<'a> {
     pub input: Option<(&'a str, u32)>,
     /// Those of the one by which it leaves.
     pub output: Option<(&'a str, u32)>,
-    /// Host order, if it is known.
-    pub source_port: Option<u16>,
-    /// Host order, if it is known.
-    pub destination_port: Option<u16>,
+    /// Host order, both ends included, if it is known.
+    pub source_port: Option<(u16, u16)>,
+    /// Host order, both ends included, if it is known.
+    pub destination_port: Option<(u16, u16)>,
     /// `skb->mark`.
     pub mark: Bits,
     /// Whether it begins a connection (new), or belongs to one (established).
@@ -89,6 +89,7 @@ pub fn walk<'a>(
         packet: packet.clone(),
         bit,
         doubt: false,
+        maybe: false,
         effects: Vec::new(),
         rules: 0,
     };
@@ -97,16 +98,15 @@ pub fn walk<'a>(
             continue;
         }
         walker.doubt = false;
-        match walker.through(chain, 0) {
-            Outcome::Gone => break,
-            Outcome::End { perhaps_accepted } if base.drops => {
-                walker.doubt = perhaps_accepted;
-                walker.effect(What::Dropped, chain, None);
-                if !perhaps_accepted {
-                    break;
-                }
-            }
-            Outcome::Accepted | Outcome::End { .. } => {}
+        let outcome = walker.through(chain, 0);
+        if outcome.goes_on && base.drops {
+            walker.doubt = outcome.accepts;
+            walker.maybe = false;
+            walker.effect(What::Dropped, chain, None);
+        }
+        let drops = !outcome.goes_on || base.drops;
+        if drops && !outcome.accepts {
+            break;
         }
     }
     walker.effects
@@ -116,88 +116,99 @@ struct Walker<'a, 'p> {
     ruleset: &'a Ruleset,
     packet: Packet<'p>,
     bit: u32,
-    /// Whether something that cannot be told has to hold for the packet to come here.
+    /// Whether something that cannot be told has to hold for the packet to come to this rule.
     doubt: bool,
+    /// Whether something that cannot be told has to hold for this rule to be about it.
+    maybe: bool,
     effects: Vec<Effect<'a>>,
     rules: u32,
 }
 
-enum Outcome {
-    /// Dropped, surely.
-    Gone,
-    /// Accepted by this hook's chain, surely.
-    Accepted,
-    /// It came to the end, as far as it can be told.
-    End { perhaps_accepted: bool },
+/// What becomes of packets that go through a chain. Neither: all are dropped.
+struct Outcome {
+    /// Some may come to its end.
+    goes_on: bool,
+    /// Some may be accepted.
+    accepts: bool,
 }
 
 /// Three values: holds, does not, cannot be told (`None`).
 type Holds = Option<bool>;
 
 impl<'a> Walker<'a, '_> {
-    /// Whether it surely happens.
-    fn effect(&mut self, what: What, chain: &'a Chain, rule: Option<&'a Rule>) -> bool {
-        let surely = !self.doubt;
+    fn effect(&mut self, what: What, chain: &'a Chain, rule: Option<&'a Rule>) {
         self.effects.push(Effect {
             what,
-            surely,
+            surely: !self.doubt && !self.maybe,
             chain,
             rule,
         });
-        surely
     }
 
     fn through(&mut self, chain: &'a Chain, depth: u32) -> Outcome {
-        let mut perhaps_accepted = false;
+        let mut accepts = false;
         for rule in &chain.rules {
             self.rules += 1;
             if self.rules > MAX_RULES || depth > MAX_DEPTH {
-                perhaps_accepted = true;
+                accepts = true;
                 break;
             }
-            let before = self.doubt;
-            match self.rule(chain, rule, depth) {
-                Some(Decided::Gone) if !self.doubt => return Outcome::Gone,
-                Some(Decided::Accepted) if !self.doubt => return Outcome::Accepted,
-                Some(Decided::Returned) if !self.doubt => break,
-                // Perhaps it is through, and perhaps it comes to the rules behind.
-                Some(Decided::Accepted) => perhaps_accepted = true,
-                Some(Decided::Returned) => {}
-                // What is perhaps dropped comes to the rules behind only if it is not.
-                Some(Decided::Gone) | None => self.doubt = before,
+            self.maybe = false;
+            let decided = self.rule(chain, rule, depth);
+            let surely = !self.maybe;
+            let (out, goes_on, leaves) = match decided {
+                None => continue,
+                Some(Decided::Accepted) => (true, false, false),
+                Some(Decided::Gone) => (false, false, false),
+                Some(Decided::Returned) => (false, true, true),
+                Some(Decided::Jumped(outcome, leaves)) => {
+                    (outcome.accepts, outcome.goes_on, leaves)
+                }
+            };
+            accepts |= out;
+            if surely && !goes_on {
+                return Outcome { goes_on, accepts };
             }
+            if surely && leaves {
+                break;
+            }
+            // Some may be through, or back, and not come to the rules behind. What is perhaps
+            // dropped comes there only if it is not.
+            self.doubt |= out || leaves;
         }
-        Outcome::End { perhaps_accepted }
+        Outcome {
+            goes_on: true,
+            accepts,
+        }
     }
 
-    /// What a rule decides; `self.doubt` tells whether it surely does.
+    /// What a rule decides; `self.maybe` tells whether it perhaps does not.
     fn rule(&mut self, chain: &'a Chain, rule: &'a Rule, depth: u32) -> Option<Decided> {
         for step in &rule.steps {
             match step {
                 Step::Test(test) => match self.holds(test) {
                     Some(true) => {}
                     Some(false) => return None,
-                    None => self.doubt = true,
+                    None => self.maybe = true,
                 },
                 Step::Choose(field, choices) => {
                     for (values, verdict) in choices {
                         match self.is_in(*field, u32::MAX, values) {
                             Some(false) => continue,
                             Some(true) => {}
-                            None => self.doubt = true,
+                            None => self.maybe = true,
                         }
-                        let doubt = self.doubt;
-                        let decided = self.verdict(verdict, chain, rule, depth);
-                        if !doubt || decided.is_some() {
-                            return decided;
-                        }
+                        return self.verdict(verdict, chain, rule, depth);
                     }
                 }
                 Step::Verdict(verdict) => return self.verdict(verdict, chain, rule, depth),
                 Step::Mark(mark) => self.set_mark(*mark, chain, rule),
-                // The packet is accepted with it; what comes behind does not matter to it.
+                // The packet is accepted with it; what comes behind does not matter to it. Later ones
+                // of a connection are for its socket (`nf_tproxy_get_sock_v4`), or as the first was.
                 Step::Take(taking) => {
-                    self.effect(What::Taken(*taking), chain, Some(rule));
+                    if self.packet.is_new {
+                        self.effect(What::Taken(*taking), chain, Some(rule));
+                    }
                     return Some(Decided::Accepted);
                 }
             }
@@ -226,11 +237,11 @@ impl<'a> Walker<'a, '_> {
             }
             Verdict::Queue => {
                 self.effect(What::Queued, chain, Some(rule));
-                self.doubt = true;
+                self.maybe = true;
                 Some(Decided::Accepted)
             }
             Verdict::Unknown => {
-                self.doubt = true;
+                self.maybe = true;
                 Some(Decided::Accepted)
             }
             Verdict::Jump(name) | Verdict::Goto(name) => {
@@ -239,21 +250,12 @@ impl<'a> Walker<'a, '_> {
                         && it.table == chain.table
                         && it.name == *name
                 })?;
-                let doubt = self.doubt;
+                let before = (self.doubt, self.maybe);
+                self.doubt |= self.maybe;
                 let outcome = self.through(to, depth + 1);
-                self.doubt = doubt;
-                match outcome {
-                    Outcome::Gone => Some(Decided::Gone),
-                    Outcome::Accepted => Some(Decided::Accepted),
-                    Outcome::End { perhaps_accepted } if perhaps_accepted => {
-                        self.doubt = true;
-                        Some(Decided::Accepted)
-                    }
-                    Outcome::End { .. } if matches!(verdict, Verdict::Goto(_)) => {
-                        Some(Decided::Returned)
-                    }
-                    Outcome::End { .. } => None,
-                }
+                (self.doubt, self.maybe) = before;
+                let leaves = matches!(verdict, Verdict::Goto(_));
+                Some(Decided::Jumped(outcome, leaves))
             }
         }
     }
@@ -265,7 +267,7 @@ impl<'a> Walker<'a, '_> {
         let known = !new.unknown & (old.known | !new.keep);
         if had && value & self.bit == 0 {
             self.effect(What::Unmarked, chain, Some(rule));
-        } else if !self.doubt {
+        } else if !self.doubt && !self.maybe {
             // Goes on as the one that most packets have: with the bit, if it is asked about.
             self.packet.mark = Bits {
                 value: value & known,
@@ -288,8 +290,8 @@ impl<'a> Walker<'a, '_> {
             Field::OutIndex => known(packet.output.map_or(0, |(_, index)| index)),
             Field::Version => known(u32::from(packet.version)),
             Field::Protocol => known(libc::IPPROTO_TCP.cast_unsigned()),
-            Field::SourcePort => known(u32::from(packet.source_port?)),
-            Field::DestinationPort => known(u32::from(packet.destination_port?)),
+            Field::SourcePort => return within(packet.source_port?, mask, values),
+            Field::DestinationPort => return within(packet.destination_port?, mask, values),
             Field::Mark => packet.mark,
             Field::State => known(if packet.is_new { 8 } else { 2 }),
             Field::Unknown => return None,
@@ -313,11 +315,34 @@ enum Decided {
     Gone,
     Accepted,
     Returned,
+    /// Through another chain, and whether it is not back from there (`goto`).
+    Jumped(Outcome, bool),
 }
 
 const fn known(value: u32) -> Bits {
     let known = u32::MAX;
     Bits { value, known }
+}
+
+/// Whether all ports of a range are among the values, or none is.
+fn within((from, to): (u16, u16), mask: u32, values: &Values) -> Holds {
+    let Values::Numbers(ranges) = values else {
+        return (*values == Values::Any).then_some(true);
+    };
+    let (from, to) = (u32::from(from), u32::from(to));
+    if mask & 0xffff != 0xffff {
+        return None;
+    }
+    if ranges
+        .iter()
+        .any(|(first, last)| *first <= from && to <= *last)
+    {
+        return Some(true);
+    }
+    let apart = ranges
+        .iter()
+        .all(|(first, last)| *last < from || to < *first);
+    apart.then_some(false)
 }
 
 fn named(interface: Option<(&str, u32)>, values: &Values) -> Holds {

@@ -102,8 +102,10 @@ fn multiport(info: &[u8]) -> Option<Vec<Test>> {
 /// `struct xt_conntrack_mtinfo3`, if it is about the state alone.
 fn conntrack(info: &[u8]) -> Option<Vec<Test>> {
     const XT_CONNTRACK_STATE: u16 = 1;
+    /// Written as `-m state`.
+    const XT_CONNTRACK_STATE_ALIAS: u16 = 1 << 14;
     let word = |at: usize| info.get(at..).and_then(ne16);
-    if word(146)? != XT_CONNTRACK_STATE {
+    if word(146)? & !XT_CONNTRACK_STATE_ALIAS != XT_CONNTRACK_STATE {
         return None;
     }
     Some(vec![state(
