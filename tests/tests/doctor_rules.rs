@@ -129,7 +129,7 @@ fn rules_that_take_connections() {
             "DNAT takes some of TCP port 80 from lan0",
         ),
         case(
-            "NAT meta nfproto ipv6 th dport 80 dnat ip6 to [fd00::1]:80",
+            "NAT meta nfproto ipv6 meta l4proto tcp th dport 80 dnat ip6 to [fd00::1]:80",
             "taken",
             "error",
             "DNAT takes TCP port 80 from lan0",

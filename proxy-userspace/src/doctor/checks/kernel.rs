@@ -47,13 +47,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
         Some(false) => Finding::new(CHECK, Level::Warning, "BPF JIT", "off")
             .because("programs are interpreted: each packet costs several times as much")
             .remedy("sysctl -w net.core.bpf_jit_enable=1"),
-        None => Finding::new(
-            CHECK,
-            Level::Note,
-            "BPF JIT",
-            "not shown here",
-        )
-        .because("net.core.bpf_jit_enable is in the first one alone"),
+        None => Finding::new(CHECK, Level::Note, "BPF JIT", "not shown here")
+            .because("net.core.bpf_jit_enable is in the first one alone"),
     });
     findings.push(match &facts.sk_lookup {
         Ok(true) => Finding::ok(CHECK, "sk_lookup", "supported"),

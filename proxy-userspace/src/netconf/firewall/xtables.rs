@@ -103,7 +103,7 @@ fn multiport(info: &[u8]) -> Option<Vec<Test>> {
 fn conntrack(info: &[u8]) -> Option<Vec<Test>> {
     const XT_CONNTRACK_STATE: u16 = 1;
     /// Written as `-m state`.
-    const XT_CONNTRACK_STATE_ALIAS: u16 = 1 << 14;
+    const XT_CONNTRACK_STATE_ALIAS: u16 = 1 << 13;
     let word = |at: usize| info.get(at..).and_then(ne16);
     if word(146)? & !XT_CONNTRACK_STATE_ALIAS != XT_CONNTRACK_STATE {
         return None;
