@@ -63,40 +63,57 @@ impl Facts for Seen<'_> {
 
     #[inline(always)]
     fn valve(&self, flow: &Flow) -> Option<Reason> {
-        let place = if flow.family == IPV4 { 0 } else { 1 };
-        let lan = maps::interface(self.entrance());
-        if lan.is_some_and(|lan| lan.valve[place] != 0) {
-            Some(Reason::NotDelivered)
-        } else {
-            way_out(self.settings, flow)
-        }
+        valve(self.settings, self.entrance(), flow)
     }
 
     #[inline(always)]
     fn is_probe(&self, one_in: u32) -> bool {
-        one_in != 0 && unsafe { bpf_get_prandom_u32() } % one_in == 0
+        is_probe(one_in)
     }
 
     #[inline(always)]
     fn listener(&self, flow: &Flow) -> Listener {
-        if !socket::has_listener(flow.slot(self.settings.workers)) {
-            return Listener::None;
+        if socket::has_listener(flow.slot(self.settings.workers)) {
+            pulse(self.settings, flow)
+        } else {
+            Listener::None
         }
-        let beat = HEARTBEATS
-            .get(flow.worker(self.settings.workers))
-            .copied()
-            .unwrap_or(0);
-        let now = unsafe { bpf_ktime_get_ns() };
-        if now.saturating_sub(beat) > self.settings.heartbeat_stale_ns {
-            return Listener::Stale;
-        }
+    }
+}
+
+/// Why the valve is open for flows that would be delivered from this interface, if it is.
+#[inline(always)]
+pub(super) fn valve(settings: &Settings, ifindex: u32, flow: &Flow) -> Option<Reason> {
+    let place = if flow.family == IPV4 { 0 } else { 1 };
+    if maps::interface(ifindex).is_some_and(|entrance| entrance.valve[place] != 0) {
+        Some(Reason::NotDelivered)
+    } else {
+        way_out(settings, flow)
+    }
+}
+
+/// Whether this is the one SYN in so many that is let through an open valve.
+#[inline(always)]
+pub(super) fn is_probe(one_in: u32) -> bool {
+    one_in != 0 && unsafe { bpf_get_prandom_u32() } % one_in == 0
+}
+
+/// Whether the flow's worker, which has a listener, gives signs of life.
+#[inline(always)]
+pub(super) fn pulse(settings: &Settings, flow: &Flow) -> Listener {
+    let worker = flow.worker(settings.workers);
+    let beat = HEARTBEATS.get(worker).copied().unwrap_or(0);
+    let now = unsafe { bpf_ktime_get_ns() };
+    if now.saturating_sub(beat) > settings.heartbeat_stale_ns {
+        Listener::Stale
+    } else {
         Listener::Alive
     }
 }
 
 /// Why our connection to the flow's origin would not come about, if it would not.
 #[inline(always)]
-pub(super) fn way_out(settings: &Settings, flow: &Flow) -> Option<Reason> {
+fn way_out(settings: &Settings, flow: &Flow) -> Option<Reason> {
     match settings.valve[if flow.family == IPV4 { 0 } else { 1 }] {
         NO_RETURN_PATH => Some(Reason::NoReturnPath),
         LOOPING => Some(Reason::Looping),

@@ -10,11 +10,14 @@ use core::ptr;
 use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
 use proxy_ebpf::{
     counter::Delivery,
-    key::{Address, Flow, IPV4, IPV6},
+    key::{Flow, IPV4, IPV6},
     settings::{ROLE_BRIDGE, ROLE_LAN, ROLE_OUTPUT},
 };
 
-use super::maps::{self, LISTENERS, LOOKING, OWN_ADDRESSES, SETTINGS};
+use super::{
+    context::words,
+    maps::{self, LISTENERS, LOOKING, OWN_ADDRESSES, SETTINGS},
+};
 
 /// `SK_PASS`: the lookup goes on with the socket that was assigned, or as if we were not there.
 const SK_PASS: u32 = 1;
@@ -83,18 +86,5 @@ fn flow(ctx: &SkLookupContext, local_port: u16) -> Flow {
         daddr: if v4 { [local4, 0, 0, 0] } else { local6 },
         sport,
         dport: local_port,
-    }
-}
-
-#[inline(always)]
-unsafe fn words(address: *const Address) -> Address {
-    let word = address.cast::<u32>();
-    unsafe {
-        [
-            ptr::read_volatile(word),
-            ptr::read_volatile(word.add(1)),
-            ptr::read_volatile(word.add(2)),
-            ptr::read_volatile(word.add(3)),
-        ]
     }
 }

@@ -6,6 +6,7 @@ mod bare;
 mod bench;
 mod bridge;
 mod bypass;
+mod context;
 mod facts;
 mod fragment;
 mod leave;

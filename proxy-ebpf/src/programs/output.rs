@@ -19,11 +19,8 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock},
     btf_maps::SkStorage,
-    helpers::{
-        bpf_get_prandom_u32, bpf_ktime_get_ns,
-        generated::{
-            bpf_get_netns_cookie, bpf_setsockopt, bpf_sk_storage_delete, bpf_sk_storage_get,
-        },
+    helpers::generated::{
+        bpf_get_netns_cookie, bpf_setsockopt, bpf_sk_storage_delete, bpf_sk_storage_get,
     },
     macros::{btf_map, cgroup_sock_addr, map, sock_ops},
     maps::Array,
@@ -32,7 +29,7 @@ use aya_ebpf::{
 use proxy_ebpf::{
     bypass::Walk,
     counter::{self, Delivery},
-    key::{Address, Flow, IPV4},
+    key::{Address, Flow},
     output::{Ends, LOOPBACK, Output, SLOT},
     settings::Settings,
     verdict::{self, Bypass, Facts, Listener, Reason, Route},
@@ -40,8 +37,9 @@ use proxy_ebpf::{
 
 use super::{
     bypass,
-    facts::way_out,
-    maps::{self, DELIVERIES, HEARTBEATS, OWN_ADDRESSES, SETTINGS},
+    context::words,
+    facts,
+    maps::{self, DELIVERIES, OWN_ADDRESSES, SETTINGS},
 };
 
 /// What both kinds of programs return when all is well; connects go on.
@@ -192,32 +190,19 @@ impl Facts for Own<'_> {
 
     #[inline(always)]
     fn valve(&self, flow: &Flow) -> Option<Reason> {
-        let place = if flow.family == IPV4 { 0 } else { 1 };
-        let loopback = maps::interface(LOOPBACK);
-        if loopback.is_some_and(|loopback| loopback.valve[place] != 0) {
-            Some(Reason::NotDelivered)
-        } else {
-            way_out(self.settings, flow)
-        }
+        facts::valve(self.settings, LOOPBACK, flow)
     }
 
     #[inline(always)]
     fn is_probe(&self, one_in: u32) -> bool {
-        one_in != 0 && unsafe { bpf_get_prandom_u32() } % one_in == 0
+        facts::is_probe(one_in)
     }
 
     /// Whether there is one cannot be asked from here, and need not: this program is attached as
     /// long as the daemon lives, as the listeners are open.
     #[inline(always)]
     fn listener(&self, flow: &Flow) -> Listener {
-        let worker = flow.worker(self.settings.workers);
-        let beat = HEARTBEATS.get(worker).copied().unwrap_or(0);
-        let now = unsafe { bpf_ktime_get_ns() };
-        if now.saturating_sub(beat) > self.settings.heartbeat_stale_ns {
-            Listener::Stale
-        } else {
-            Listener::Alive
-        }
+        facts::pulse(self.settings, flow)
     }
 }
 
@@ -266,19 +251,6 @@ fn flow(ctx: &SockOpsContext) -> Option<Flow> {
         dport,
     };
     Some(ends.flow(family == AF_INET6))
-}
-
-#[inline(always)]
-unsafe fn words(address: *const Address) -> Address {
-    let word = address.cast::<u32>();
-    unsafe {
-        [
-            ptr::read_volatile(word),
-            ptr::read_volatile(word.add(1)),
-            ptr::read_volatile(word.add(2)),
-            ptr::read_volatile(word.add(3)),
-        ]
-    }
 }
 
 #[inline(always)]
