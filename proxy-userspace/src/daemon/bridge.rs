@@ -1,9 +1,6 @@
 //! What a bridge needs besides its programs: the way out, and who is behind which port.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-};
+use std::{collections::BTreeSet, io};
 
 use proxy_ebpf::{
     bridge::Mac,
@@ -46,7 +43,7 @@ impl Interfaces {
     }
 }
 
-/// The kernel parameters that have to change for this bridge, with their values.
+/// The kernel parameter that has to be 1 for this bridge, if it is not.
 ///
 /// Strict reverse-path filtering asks whether an answer came in where a packet to the origin would
 /// go out. The host's own routes lead elsewhere, or nowhere; ours are found by the mark, if
@@ -55,18 +52,14 @@ impl Interfaces {
 /// # Errors
 ///
 /// If they cannot be read.
-pub(super) fn sysctls(bridge: &str) -> io::Result<BTreeMap<String, String>> {
+pub(super) fn sysctl(bridge: &str) -> io::Result<Option<String>> {
     let of = |interface: &str, key: &str| format!("net/ipv4/conf/{interface}/{key}");
     let is_on = |interface: &str, key: &str| -> io::Result<bool> {
         Ok(sysctl::read(&of(interface, key))? != "0")
     };
     let filters = is_on("all", "rp_filter")? || is_on(bridge, "rp_filter")?;
     let by_mark = is_on("all", "src_valid_mark")? || is_on(bridge, "src_valid_mark")?;
-    let needed = filters && !by_mark;
-    Ok(needed
-        .then(|| (of(bridge, "src_valid_mark"), "1".to_owned()))
-        .into_iter()
-        .collect())
+    Ok((filters && !by_mark).then(|| of(bridge, "src_valid_mark")))
 }
 
 /// Whether the bridge takes in what is passed up to it. One with IPv6 switched off drops that.
@@ -153,8 +146,8 @@ impl Keeper {
     ///
     /// If netlink fails.
     async fn cross(&self, bridge: u32) -> Result<(), NetlinkError> {
-        for (name, value) in self.journal.sysctls.keys().map(|name| (name, "1")) {
-            if let Err(error) = sysctl::write(name, value) {
+        for name in self.journal.sysctls.keys() {
+            if let Err(error) = sysctl::write(name, "1") {
                 tracing::error!(%error, "reverse-path filtering may drop what is intercepted");
             }
         }

@@ -301,11 +301,10 @@ fn open_listeners(
 
 /// The kernel parameters that will be changed, as they are.
 fn previous(interfaces: &Interfaces) -> Result<BTreeMap<String, String>> {
-    let Some(bridge) = interfaces.bridge() else {
-        return Ok(BTreeMap::new());
-    };
     let mut values = BTreeMap::new();
-    for name in bridge::sysctls(&bridge.name)?.into_keys() {
+    if let Some(bridge) = interfaces.bridge()
+        && let Some(name) = bridge::sysctl(&bridge.name)?
+    {
         let value = sysctl::read(&name)?;
         values.insert(name, value);
     }

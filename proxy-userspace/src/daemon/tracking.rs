@@ -78,7 +78,7 @@ impl Keeper {
             let inquiry = inquiry.get_or_insert_with(Inquiry::open);
             // Where it does not say, it may be so.
             inquiry
-                .as_ref()
+                .as_mut()
                 .map_or(true, |inquiry| inquiry.has(client, origin).unwrap_or(true))
         });
         if ended > 0 {

@@ -12,7 +12,6 @@ pub mod journal;
 pub mod links;
 pub mod netns;
 pub mod own;
-mod raw;
 pub mod rules;
 pub mod sockets;
 pub mod stations;

@@ -9,7 +9,7 @@ use std::io;
 
 use nix::sys::socket::SockProtocol;
 
-use super::raw::{NLM_F_ACK, Raw};
+use crate::sys::netlink::{NLM_F_ACK, Raw};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;

@@ -12,6 +12,7 @@ use std::{
 
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_ATTACH: libc::c_long = 8;
 const BPF_PROG_DETACH: libc::c_long = 9;
 const BPF_TCX_INGRESS: u32 = 46;
@@ -113,11 +114,73 @@ pub fn create_array(name: &str, value_size: u32, entries: u32, flags: u32) -> io
         map_flags: flags,
         ..MapCreate::default()
     };
-    let octets = name.as_bytes();
-    let length = octets.len().min(attr.map_name.len() - 1);
-    attr.map_name[..length].copy_from_slice(&octets[..length]);
+    write_name(&mut attr.map_name, name);
     // SAFETY: the attributes of this command, without pointers.
-    let fd = unsafe { call(BPF_MAP_CREATE, &attr) }?;
+    unsafe { make(BPF_MAP_CREATE, &attr) }
+}
+
+/// The part of `union bpf_attr` for `BPF_PROG_LOAD`.
+#[repr(C)]
+#[derive(Default)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+}
+
+/// `struct bpf_insn`.
+pub(super) type Instruction = [u8; 8];
+
+/// Loads a program of a few instructions. At most 15 octets of `name` count; the type that it will
+/// be attached as is 0 where the kernel does not ask.
+pub(super) fn load(
+    prog_type: u32,
+    attach_type: u32,
+    name: &str,
+    program: &[Instruction],
+) -> io::Result<OwnedFd> {
+    let license = c"Dual MIT/GPL";
+    let mut attr = ProgLoad {
+        prog_type,
+        insn_cnt: u32::try_from(program.len()).unwrap_or(u32::MAX),
+        insns: address(program.as_ptr()),
+        license: address(license.as_ptr()),
+        expected_attach_type: attach_type,
+        ..ProgLoad::default()
+    };
+    write_name(&mut attr.prog_name, name);
+    // SAFETY: the attributes of this command; instructions and licence live across the call.
+    unsafe { make(BPF_PROG_LOAD, &attr) }
+}
+
+/// The kernel wants a NUL behind it.
+fn write_name(field: &mut [u8; 16], name: &str) {
+    let length = name.len().min(field.len() - 1);
+    field[..length].copy_from_slice(&name.as_bytes()[..length]);
+}
+
+/// A pointer as the attributes have it.
+pub(super) fn address<T>(pointer: *const T) -> u64 {
+    pointer.expose_provenance() as u64
+}
+
+/// Calls `bpf(2)` for a command that makes a descriptor.
+///
+/// # Safety
+///
+/// As [`call`].
+pub(super) unsafe fn make<Attr>(command: libc::c_long, attr: &Attr) -> io::Result<OwnedFd> {
+    // SAFETY: as the caller says.
+    let fd = unsafe { call(command, attr) }?;
     // SAFETY: the kernel has just made it for us, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

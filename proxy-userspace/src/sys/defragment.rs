@@ -5,12 +5,11 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, OwnedFd},
 };
 
-use super::bpf::call;
+use super::bpf::{self, Instruction};
 
-const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_PROG_TYPE_NETFILTER: u32 = 32;
 const BPF_NETFILTER: u32 = 45;
@@ -20,26 +19,7 @@ const NF_INET_PRE_ROUTING: u32 = 0;
 const PRIORITY: i32 = -399;
 
 /// `r0 = NF_ACCEPT; exit`
-const ACCEPT: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
-const LICENSE: &[u8; 4] = b"GPL\0";
-
-/// The part of `union bpf_attr` for `BPF_PROG_LOAD`.
-#[repr(C)]
-#[derive(Default)]
-struct ProgLoad {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log_buf: u64,
-    kern_version: u32,
-    prog_flags: u32,
-    prog_name: [u8; 16],
-    prog_ifindex: u32,
-    expected_attach_type: u32,
-}
+const ACCEPT: [Instruction; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
 
 /// The part of `union bpf_attr` for `BPF_LINK_CREATE`.
 #[repr(C)]
@@ -71,17 +51,12 @@ impl Defragmentation {
     /// `EAFNOSUPPORT` without `CONFIG_NF_DEFRAG_IPV4` or `IPV6`, `ENOENT` where those are modules
     /// and cannot be loaded, `EPERM`.
     pub fn begin(ipv6: bool) -> io::Result<Self> {
-        let mut load = ProgLoad {
-            prog_type: BPF_PROG_TYPE_NETFILTER,
-            insn_cnt: 2,
-            insns: ACCEPT.as_ptr().addr() as u64,
-            license: LICENSE.as_ptr().addr() as u64,
-            expected_attach_type: BPF_NETFILTER,
-            ..ProgLoad::default()
-        };
-        load.prog_name[..11].copy_from_slice(b"weir_defrag");
-        // SAFETY: the attributes of this command; instructions and licence are constants.
-        let program = owned(unsafe { call(BPF_PROG_LOAD, &load) }?);
+        let program = bpf::load(
+            BPF_PROG_TYPE_NETFILTER,
+            BPF_NETFILTER,
+            "weir_defrag",
+            &ACCEPT,
+        )?;
         let family = if ipv6 { libc::AF_INET6 } else { libc::AF_INET };
         let create = LinkCreate {
             prog_fd: program.as_raw_fd().cast_unsigned(),
@@ -94,12 +69,7 @@ impl Defragmentation {
             netfilter_flags: BPF_F_NETFILTER_IP_DEFRAG,
         };
         // SAFETY: the attributes of this command, without pointers.
-        let link = owned(unsafe { call(BPF_LINK_CREATE, &create) }?);
+        let link = unsafe { bpf::make(BPF_LINK_CREATE, &create) }?;
         Ok(Self { _link: link })
     }
-}
-
-fn owned(fd: i32) -> OwnedFd {
-    // SAFETY: the kernel has just made it for us, and nobody else has it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }

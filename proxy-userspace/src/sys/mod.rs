@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod defragment;
 pub mod ethtool;
 pub mod mapping;
+pub mod netlink;
 pub mod probe;
 pub mod socket;
 pub mod tun;

@@ -3,13 +3,12 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
 };
 
-use super::bpf::{self, Hook, attach_tcx, create_array};
+use super::bpf::{self, Hook, Instruction, address, attach_tcx, create_array};
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
-const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
 const BPF_PROG_TYPE_XDP: u32 = 6;
@@ -25,21 +24,6 @@ pub struct Probe {
     counters: OwnedFd,
     _program: OwnedFd,
     _link: Option<OwnedFd>,
-}
-
-/// The part of `union bpf_attr` for `BPF_PROG_LOAD`.
-#[repr(C)]
-struct ProgLoad {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log_buf: u64,
-    kern_version: u32,
-    prog_flags: u32,
-    prog_name: [u8; 16],
 }
 
 /// The part of `union bpf_attr` for `BPF_LINK_CREATE`.
@@ -95,9 +79,7 @@ impl Probe {
             flags: XDP_FLAGS_SKB_MODE,
         };
         // SAFETY: the attributes of this command, without pointers.
-        let link = unsafe { bpf::call(BPF_LINK_CREATE, &attr) }?;
-        // SAFETY: the kernel has just made it for us, and nobody else has it.
-        let link = unsafe { OwnedFd::from_raw_fd(link) };
+        let link = unsafe { bpf::make(BPF_LINK_CREATE, &attr) }?;
         Ok(Self {
             counters,
             _program: program,
@@ -141,32 +123,8 @@ impl Probe {
 
 fn load(prog_type: u32, counters: &OwnedFd, verdict: i32) -> io::Result<OwnedFd> {
     let program = instructions(prog_type, counters.as_raw_fd(), verdict);
-    let license = c"Dual MIT/GPL";
-    let mut attr = ProgLoad {
-        prog_type,
-        insn_cnt: u32::try_from(program.len()).unwrap_or(u32::MAX),
-        insns: address(program.as_ptr()),
-        license: address(license.as_ptr()),
-        log_level: 0,
-        log_size: 0,
-        log_buf: 0,
-        kern_version: 0,
-        prog_flags: 0,
-        prog_name: [0; 16],
-    };
-    attr.prog_name[..5].copy_from_slice(b"probe");
-    // SAFETY: the attributes of this command; instructions and licence live across the call.
-    let fd = unsafe { bpf::call(BPF_PROG_LOAD, &attr) }?;
-    // SAFETY: the kernel has just made it for us, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    bpf::load(prog_type, 0, "probe", &program)
 }
-
-fn address<T>(pointer: *const T) -> u64 {
-    pointer.expose_provenance() as u64
-}
-
-/// `struct bpf_insn`.
-type Instruction = [u8; 8];
 
 fn instruction(code: u8, destination: u8, source: u8, offset: i16, immediate: i32) -> Instruction {
     let registers = if cfg!(target_endian = "big") {

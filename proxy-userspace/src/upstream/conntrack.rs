@@ -8,12 +8,14 @@
 use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
-    os::fd::{AsRawFd as _, OwnedFd},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
+use nix::sys::socket::SockProtocol;
+
+use crate::sys::netlink::{
+    Raw,
+    attribute::{find, put},
 };
 
 /// Entries in this network namespace; there is no such file in a kernel without conntrack.
@@ -21,14 +23,10 @@ const COUNT: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET`.
 const GET: u16 = 0x0101;
-const NLM_F_REQUEST: u16 = 0x001;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_HEADER: usize = 16;
 /// `struct nfgenmsg`.
 const GENERIC_HEADER: usize = 4;
-/// `NLA_F_NESTED`; it and the bit below are no part of an attribute's type.
+/// `NLA_F_NESTED`, no part of an attribute's type.
 const NESTED: u16 = 0x8000;
-const TYPE: u16 = 0x3fff;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
@@ -60,7 +58,7 @@ impl Conntrack {
     pub(super) fn tracks(&self, client: SocketAddr, origin: SocketAddr) -> bool {
         let tracks = Self::is_in_use()
             && Inquiry::open()
-                .and_then(|inquiry| inquiry.has(client, origin))
+                .and_then(|mut inquiry| inquiry.has(client, origin))
                 .unwrap_or_else(|error| {
                     tracing::debug!(%error, "conntrack does not say");
                     true
@@ -79,7 +77,7 @@ impl Conntrack {
 }
 
 /// Questions to ctnetlink (`CONFIG_NF_CT_NETLINK`).
-pub struct Inquiry(OwnedFd);
+pub struct Inquiry(Raw);
 
 impl Inquiry {
     /// Begins one, in the network namespace of the calling thread.
@@ -88,13 +86,7 @@ impl Inquiry {
     ///
     /// If there is no such socket.
     pub fn open() -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkNetFilter,
-        )?;
-        Ok(Self(socket))
+        Raw::open(SockProtocol::NetlinkNetFilter).map(Self)
     }
 
     /// Whether there is an entry for the TCP connection of these two that is not over.
@@ -103,51 +95,25 @@ impl Inquiry {
     ///
     /// If ctnetlink does not answer: `EINVAL` where the kernel does not have it, `EPERM` without
     /// `CAP_NET_ADMIN`.
-    pub fn has(&self, client: SocketAddr, origin: SocketAddr) -> io::Result<bool> {
-        send(
-            self.0.as_raw_fd(),
-            &request(client, origin),
-            MsgFlags::empty(),
-        )?;
-        let mut answer = [0; 4096];
-        let length = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-        found(&answer[..length])
+    pub fn has(&mut self, client: SocketAddr, origin: SocketAddr) -> io::Result<bool> {
+        found(self.0.ask(GET, 0, &request(client, origin)))
     }
 }
 
 /// What an answer says.
-fn found(answer: &[u8]) -> io::Result<bool> {
-    let truncated = || io::Error::from(io::ErrorKind::InvalidData);
-    let kind = answer.get(4..6).ok_or_else(truncated)?;
-    let payload = answer.get(NLMSG_HEADER..).ok_or_else(truncated)?;
-    if u16::from_ne_bytes([kind[0], kind[1]]) == NLMSG_ERROR {
-        let code = payload.first_chunk().ok_or_else(truncated)?;
-        return match -i32::from_ne_bytes(*code) {
-            libc::ENOENT => Ok(false),
-            errno => Err(io::Error::from_raw_os_error(errno)),
-        };
-    }
+fn found(answer: io::Result<Vec<u8>>) -> io::Result<bool> {
+    let entry = match answer {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
+        answer => answer?,
+    };
     // An entry that is offloaded to a flowtable has no state to show.
-    let state = payload
+    let state = entry
         .get(GENERIC_HEADER..)
         .and_then(|attributes| find(attributes, CTA_PROTOINFO))
         .and_then(|info| find(info, CTA_PROTOINFO_TCP))
         .and_then(|tcp| find(tcp, CTA_PROTOINFO_TCP_STATE))
         .and_then(|state| state.first());
     Ok(state.is_none_or(|state| !OVER.contains(state)))
-}
-
-/// The value of the first attribute of that type.
-fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let &[l0, l1, k0, k1] = attributes.first_chunk()?;
-        let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        let value = attributes.get(4..length)?;
-        if u16::from_ne_bytes([k0, k1]) & TYPE == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
 }
 
 fn request(client: SocketAddr, origin: SocketAddr) -> Vec<u8> {
@@ -173,14 +139,8 @@ fn request(client: SocketAddr, origin: SocketAddr) -> Vec<u8> {
     ];
     // `struct nfgenmsg`: family, version, resource.
     let mut payload = vec![u8::try_from(family).unwrap_or_default(), 0, 0, 0];
-    payload.extend(attribute(CTA_TUPLE_ORIG | NESTED, &tuple.concat()));
-    let length = u32::try_from(NLMSG_HEADER + payload.len()).unwrap_or(u32::MAX);
-    let mut message = length.to_ne_bytes().to_vec();
-    message.extend_from_slice(&GET.to_ne_bytes());
-    message.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
-    message.extend_from_slice(&[0; 8]);
-    message.extend(payload);
-    message
+    put(&mut payload, CTA_TUPLE_ORIG | NESTED, &tuple.concat());
+    payload
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {
@@ -190,13 +150,9 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// `struct nlattr`, padded.
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    let mut attribute = length.to_ne_bytes().to_vec();
-    attribute.extend_from_slice(&kind.to_ne_bytes());
-    attribute.extend_from_slice(value);
-    attribute.resize(attribute.len().next_multiple_of(4), 0);
+    let mut attribute = Vec::new();
+    put(&mut attribute, kind, value);
     attribute
 }
 
@@ -207,16 +163,13 @@ mod tests {
     #[test]
     fn a_request_is_as_long_as_it_says() {
         for (client, origin, length) in [
-            ("10.0.0.2:5", "203.0.113.7:80", 16 + 4 + 4 + 4 + 16 + 4 + 24),
-            (
-                "[fd00::2]:5",
-                "[2001:db8::7]:80",
-                16 + 4 + 4 + 4 + 40 + 4 + 24,
-            ),
+            ("10.0.0.2:5", "203.0.113.7:80", 4 + 4 + 4 + 16 + 4 + 24),
+            ("[fd00::2]:5", "[2001:db8::7]:80", 4 + 4 + 4 + 40 + 4 + 24),
         ] {
             let request = request(client.parse().unwrap(), origin.parse().unwrap());
             assert_eq!(request.len(), length);
-            assert_eq!(request[..4], u32::try_from(length).unwrap().to_ne_bytes());
+            let tuple = u16::try_from(length - GENERIC_HEADER).unwrap();
+            assert_eq!(request[GENERIC_HEADER..6], tuple.to_ne_bytes());
         }
     }
 
@@ -228,32 +181,26 @@ mod tests {
         assert_eq!(conntrack.found(), 0);
     }
 
-    fn answer(kind: u16, payload: &[u8]) -> Vec<u8> {
-        let mut answer = vec![0; NLMSG_HEADER];
-        answer[4..6].copy_from_slice(&kind.to_ne_bytes());
-        [answer, payload.to_vec()].concat()
-    }
-
     fn entry(state: u8) -> Vec<u8> {
         let state = attribute(CTA_PROTOINFO_TCP_STATE, &[state]);
         let tcp = attribute(CTA_PROTOINFO_TCP | NESTED, &state);
         let info = attribute(CTA_PROTOINFO | NESTED, &tcp);
         let other = attribute(3, &[0; 4]);
-        answer(0x0100, &[vec![2, 0, 0, 0], other, info].concat())
+        [vec![2, 0, 0, 0], other, info].concat()
     }
 
     #[test]
     fn an_entry_counts_until_it_is_over() {
         for (state, counts) in [(1, true), (3, true), (4, true), (6, false), (7, false)] {
-            assert_eq!(found(&entry(state)).unwrap(), counts, "{state}");
+            assert_eq!(found(Ok(entry(state))).unwrap(), counts, "{state}");
         }
         // Without a state, as it is with an offloaded one.
-        assert!(found(&answer(0x0100, &[2, 0, 0, 0])).unwrap());
+        assert!(found(Ok(vec![2, 0, 0, 0])).unwrap());
     }
 
     #[test]
     fn errors_are_told_from_entries() {
-        let error = |errno: i32| found(&answer(NLMSG_ERROR, &(-errno).to_ne_bytes()));
+        let error = |errno: i32| found(Err(io::Error::from_raw_os_error(errno)));
         assert!(!error(libc::ENOENT).unwrap());
         assert_eq!(
             error(libc::EINVAL).unwrap_err().raw_os_error(),
@@ -265,9 +212,9 @@ mod tests {
     fn what_is_cut_short_is_no_panic() {
         let whole = entry(3);
         for length in 0..whole.len() {
-            let _ = found(&whole[..length]);
+            let _ = found(Ok(whole[..length].to_vec()));
         }
-        let loops = answer(0x0100, &[2, 0, 0, 0, 0, 0, 9, 0]);
-        assert!(found(&loops).unwrap());
+        let loops = vec![2, 0, 0, 0, 0, 0, 9, 0];
+        assert!(found(Ok(loops)).unwrap());
     }
 }

@@ -9,7 +9,6 @@
 //! protocol, ports, marks and the state of connection tracking. What else a rule looks at is
 //! something that may hold or not.
 
-mod attribute;
 mod expression;
 mod flowtable;
 mod nftables;
@@ -25,6 +24,8 @@ use std::fmt;
 pub use flowtable::Flowtable;
 pub use nftables::{generation, read};
 pub use walk::{Bits, Effect, Packet, What, walk};
+
+use crate::sys::netlink::attribute;
 
 /// All rules of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::{
     expression,
     sets::{SetKind, resolve},
 };
-use crate::netconf::raw::Raw;
+use crate::sys::netlink::Raw;
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const GETTABLE: u16 = 1;

@@ -8,7 +8,7 @@ use super::{
     expression::{self, NFTA_DATA_VALUE, values_of, width},
     nftables::{TableKey, body, header, message},
 };
-use crate::netconf::raw::Raw;
+use crate::sys::netlink::Raw;
 
 const GETSETELEM: u16 = 13;
 

@@ -2,6 +2,8 @@
 //!
 //! Message formats: `include/uapi/linux/netlink.h`.
 
+pub mod attribute;
+
 use std::{
     io,
     os::fd::{AsRawFd as _, OwnedFd},
@@ -11,9 +13,10 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
 
-pub(super) const NLM_F_REQUEST: u16 = 0x001;
-pub(super) const NLM_F_ACK: u16 = 0x004;
-pub(super) const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_REQUEST: u16 = 0x001;
+/// A flag of requests: an answer is wanted in any case.
+pub const NLM_F_ACK: u16 = 0x004;
+const NLM_F_DUMP: u16 = 0x300;
 /// In an answer: what is dumped has changed meanwhile.
 const NLM_F_DUMP_INTR: u16 = 0x010;
 const NLMSG_ERROR: u16 = 2;
@@ -21,14 +24,19 @@ const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
 
 /// A netlink socket of the calling thread's network namespace.
-pub(super) struct Raw {
+pub struct Raw {
     socket: OwnedFd,
     sequence: u32,
     buffer: Vec<u8>,
 }
 
 impl Raw {
-    pub(super) fn open(protocol: SockProtocol) -> io::Result<Self> {
+    /// Opens one.
+    ///
+    /// # Errors
+    ///
+    /// As `socket(2)`: `EPROTONOSUPPORT` in a kernel without the family.
+    pub fn open(protocol: SockProtocol) -> io::Result<Self> {
         let socket = socket(
             AddressFamily::Netlink,
             SockType::Raw,
@@ -47,7 +55,7 @@ impl Raw {
     /// # Errors
     ///
     /// The kernel's; `Interrupted` if what was dumped has changed meanwhile.
-    pub(super) fn dump(
+    pub fn dump(
         &mut self,
         kind: u16,
         payload: &[u8],
@@ -73,7 +81,7 @@ impl Raw {
     /// # Errors
     ///
     /// The kernel's.
-    pub(super) fn ask(&mut self, kind: u16, flags: u16, payload: &[u8]) -> io::Result<Vec<u8>> {
+    pub fn ask(&mut self, kind: u16, flags: u16, payload: &[u8]) -> io::Result<Vec<u8>> {
         self.send(kind, NLM_F_REQUEST | flags, payload)?;
         let mut answers = self.receive()?;
         if answers.is_empty() {
