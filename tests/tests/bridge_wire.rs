@@ -4,26 +4,12 @@ use std::{io::Write as _, time::Duration};
 
 use proxy_userspace::sys::tun;
 use weir_tests::{
-    BridgeBox, Capture, Family, LAN, Layout, Namespace, Network, Origin, Weir, connect, get,
-    network, ping, until,
+    BridgeBox, Capture, Family, LAN, Layout, Network, Origin, Weir, connect, get, mac, network,
+    ping, until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
 const MIB: usize = 1 << 20;
-
-/// The MAC address of an interface.
-fn mac(namespace: &Namespace, interface: &str) -> [u8; 6] {
-    let shown = namespace
-        .ip(&["-o", "link", "show", "dev", interface])
-        .unwrap();
-    let words: Vec<_> = shown.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "link/ether").unwrap();
-    let octets = words[at + 1].split(':');
-    let octets: Vec<_> = octets
-        .map(|octet| u8::from_str_radix(octet, 16).unwrap())
-        .collect();
-    octets.try_into().unwrap()
-}
 
 fn daemon(net: &Network, bridge: &BridgeBox) -> (Origin, Weir) {
     let origin = Origin::start(&net.origin).unwrap();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use weir_tests::{
-    End, Family, GET, Layout, Network, OK, Options, Plan, Stage, World, connect, repeat, until,
-    until_over,
+    End, Family, GET, Layout, Network, OK, Options, Plan, STATEFUL, Stage, World, connect, repeat,
+    until, until_over,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -14,20 +14,6 @@ fn world(rules: &str, prepare: impl FnOnce(&Network)) -> World {
     let config = format!("[spoof]\nsource = \"client-port\"\n{rules}");
     World::with(&Layout::default(), &Options::config(&config), prepare)
 }
-
-/// Needs conntrack, and drops what does not fit an entry of it.
-const STATEFUL: &str = r#"
-    table inet router {
-        chain prerouting {
-            type filter hook prerouting priority filter;
-            ct state invalid drop
-        }
-        chain output {
-            type filter hook output priority filter;
-            ct state invalid drop
-        }
-    }
-"#;
 
 /// The side of clients is not tracked, and that of origins is translated.
 const ONE_SIDE: &str = r#"

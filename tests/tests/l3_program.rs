@@ -1,7 +1,7 @@
 //! The program for links without a header on packets that have one in front of the network header
 //! all the same, as those have that come out of IPsec: the verdicts are those of the other program.
 
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, loaded_programs};
+use aya::programs::{TestRun as _, TestRunOptions};
 use proxy_ebpf::{
     counter::Event,
     framing::Framing,
@@ -9,7 +9,7 @@ use proxy_ebpf::{
     verdict::Reason,
 };
 use proxy_userspace::dataplane::Dataplane;
-use weir_tests::{Layout, network};
+use weir_tests::{Layout, loaded_here, network};
 
 #[test]
 fn a_header_in_front_makes_no_difference() {
@@ -30,7 +30,7 @@ fn a_header_in_front_makes_no_difference() {
     settings.followed[0] = 80u16.to_be();
     dataplane.set_settings(settings).unwrap();
     for framing in [Framing::Ethernet, Framing::None] {
-        let program = program(framing);
+        let program = loaded_here(framing.program());
         for (frame, tcp) in [(ipv4(), 14 + 20), (ipv6(), 14 + 40)] {
             let run = |frame: &[u8]| {
                 let before = counted(&dataplane);
@@ -71,25 +71,6 @@ fn counted(dataplane: &Dataplane) -> [u64; 3] {
         counters.event(Event::PacketPassed),
         counters.event(Event::Malformed),
     ]
-}
-
-/// The one of this process: programs have a descriptor where they are loaded.
-fn program(framing: Framing) -> SchedClassifier {
-    let name = framing.program();
-    let mine: Vec<_> = std::fs::read_dir("/proc/self/fdinfo")
-        .unwrap()
-        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok())
-        .filter_map(|info| {
-            let id = info
-                .lines()
-                .find_map(|line| line.strip_prefix("prog_id:"))?;
-            id.trim().parse::<u32>().ok()
-        })
-        .collect();
-    let info = loaded_programs()
-        .flatten()
-        .find(|info| info.name_as_str() == Some(name) && mine.contains(&info.id()));
-    SchedClassifier::from_program_info(info.unwrap(), name.into()).unwrap()
 }
 
 /// A SYN to port 80, in an Ethernet frame for loopback.

@@ -1,11 +1,15 @@
 //! A router that translates source addresses on its WAN: the answers to our connections come in
 //! for the router, and are ours all the same.
 
-use std::{net::IpAddr, net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    time::Duration,
+};
 
 use weir_tests::{
     ASIDE, Connection, Dial, Echo, Family, Hop, Layout, Load, Network, Options, Plan, Side,
-    TunLink, World, connect, dial, repeat, until,
+    TunLink, UNTRACKED, World, connect, dial, repeat, until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -46,6 +50,15 @@ fn works(world: &World, whom: fn(Family) -> IpAddr) {
         assert_eq!(world.weir.flows("intercepted"), before + 1, "{family:?}");
     }
     assert_eq!(world.weir.flows("no-return-path"), 0);
+}
+
+/// Each of many new connections of both families, from these ports, works.
+#[track_caller]
+fn all_work(world: &World, ports: Range<u16>) {
+    let plans = Family::BOTH.map(|family| Plan::new(family, ports.clone()));
+    for attempt in repeat(&world.net.client, &plans) {
+        assert!(attempt.outcome.is_ok(), "{attempt:?}");
+    }
 }
 
 #[test]
@@ -122,10 +135,7 @@ fn a_firewall_that_drops_what_it_does_not_know() {
         net.router.nft(rules).unwrap();
     });
     works(&world, Family::router_wan);
-    let plan = |family| Plan::new(family, 46000..46200);
-    for attempt in repeat(&world.net.client, &Family::BOTH.map(plan)) {
-        assert!(attempt.outcome.is_ok(), "{attempt:?}");
-    }
+    all_work(&world, 46000..46200);
 }
 
 /// Nothing is translated that conntrack does not track.
@@ -133,13 +143,7 @@ fn a_firewall_that_drops_what_it_does_not_know() {
 fn connections_that_are_not_tracked() {
     let world = world(|net| {
         masquerade(net);
-        let rules = r#"
-            table inet raw {
-                chain prerouting { type filter hook prerouting priority raw; tcp sport 80 notrack; tcp dport 80 notrack; }
-                chain output { type filter hook output priority raw; tcp dport 80 notrack; tcp sport 80 notrack; }
-            }
-        "#;
-        net.router.nft(rules).unwrap();
+        net.router.nft(UNTRACKED).unwrap();
     });
     for family in Family::BOTH {
         assert!(world.get(family).intercepted());
@@ -220,10 +224,7 @@ fn over_a_link_without_a_header() {
         masquerade(net);
     });
     works(&world, Family::router_wan);
-    let plan = |family| Plan::new(family, 46000..46100);
-    for attempt in repeat(&world.net.client, &Family::BOTH.map(plan)) {
-        assert!(attempt.outcome.is_ok(), "{attempt:?}");
-    }
+    all_work(&world, 46000..46100);
 }
 
 /// Each WAN translates to its own address, and one of them is chosen by the destination.
@@ -368,10 +369,7 @@ fn without_a_daemon_new_connections_go_direct() {
     let mut world = world(masquerade);
     works(&world, Family::router_wan);
     world.weir.kill9();
-    let plan = |family| Plan::new(family, 46000..46200);
-    for attempt in repeat(&world.net.client, &Family::BOTH.map(plan)) {
-        assert!(attempt.outcome.is_ok(), "{attempt:?}");
-    }
+    all_work(&world, 46000..46200);
     world.weir.start_again();
     works(&world, Family::router_wan);
 }

@@ -1,35 +1,14 @@
 //! Whom origins see: `spoof.source`.
 
 use weir_tests::{
-    BridgeBox, Family, Layout, Network, Options, Plan, Weir, World, connect, network, repeat,
-    until_over,
+    BridgeBox, Family, Layout, Network, Options, Plan, STATEFUL, UNTRACKED, Weir, World, connect,
+    network, repeat, until_over,
 };
 
 fn world(source: &str, prepare: impl FnOnce(&Network)) -> World {
     let config = format!("[spoof]\nsource = \"{source}\"\n");
     World::with(&Layout::default(), &Options::config(&config), prepare)
 }
-
-/// Something that needs conntrack, and drops what does not fit an entry of it.
-const STATEFUL: &str = r#"
-    table inet router {
-        chain prerouting {
-            type filter hook prerouting priority filter;
-            ct state invalid drop
-        }
-        chain output {
-            type filter hook output priority filter;
-            ct state invalid drop
-        }
-    }
-"#;
-
-const UNTRACKED: &str = r#"
-    table inet raw {
-        chain prerouting { type filter hook prerouting priority raw; tcp sport 80 notrack; tcp dport 80 notrack; }
-        chain output { type filter hook output priority raw; tcp dport 80 notrack; tcp sport 80 notrack; }
-    }
-"#;
 
 /// Intercepted, and the origin sees the client's own port or another.
 #[track_caller]

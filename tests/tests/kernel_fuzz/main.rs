@@ -14,7 +14,7 @@ use std::{
     time::SystemTime,
 };
 
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, loaded_programs};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use frames::{Parts, Random, Tuple};
 use model::{Model, Outcome, Socket as State};
 use nix::time::{ClockId, clock_gettime};
@@ -34,7 +34,7 @@ use proxy_userspace::{
     listener,
 };
 use socket2::{Domain, Socket, Type};
-use weir_tests::{Family, LAN, Layout, Namespace, Network, WAN, network};
+use weir_tests::{Family, LAN, Layout, Namespace, Network, WAN, loaded_here, mac, network};
 
 const FRAMES: usize = 20_000;
 /// So many frames see the same circumstances.
@@ -96,7 +96,8 @@ struct Stage {
 impl Stage {
     fn new(net: &Network) -> Self {
         let mut dataplane = Dataplane::load(1).unwrap();
-        let programs = [Framing::Ethernet, Framing::None].map(|each| (each, program(each)));
+        let programs =
+            [Framing::Ethernet, Framing::None].map(|each| (each, loaded_here(each.program())));
         let [lan, wan] = [LAN, WAN].map(|name| index(&net.router, name));
         let mut listeners = Vec::new();
         for (family, base) in [
@@ -517,33 +518,4 @@ fn link(namespace: &Namespace, name: &str) -> Vec<String> {
 fn index(namespace: &Namespace, name: &str) -> u32 {
     let words = link(namespace, name);
     words[0].trim_end_matches(':').parse().unwrap()
-}
-
-fn mac(namespace: &Namespace, name: &str) -> [u8; 6] {
-    let words = link(namespace, name);
-    let at = words.iter().position(|word| word == "link/ether").unwrap();
-    let octets = words[at + 1].split(':');
-    let octets: Vec<_> = octets
-        .map(|octet| u8::from_str_radix(octet, 16).unwrap())
-        .collect();
-    octets.try_into().unwrap()
-}
-
-/// The one of this process: programs have a descriptor where they are loaded.
-fn program(framing: Framing) -> SchedClassifier {
-    let name = framing.program();
-    let mine: Vec<_> = std::fs::read_dir("/proc/self/fdinfo")
-        .unwrap()
-        .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok())
-        .filter_map(|info| {
-            let id = info
-                .lines()
-                .find_map(|line| line.strip_prefix("prog_id:"))?;
-            id.trim().parse::<u32>().ok()
-        })
-        .collect();
-    let info = loaded_programs()
-        .flatten()
-        .find(|info| info.name_as_str() == Some(name) && mine.contains(&info.id()));
-    SchedClassifier::from_program_info(info.unwrap(), name.into()).unwrap()
 }
