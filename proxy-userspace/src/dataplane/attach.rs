@@ -16,7 +16,7 @@ use proxy_ebpf::{
 };
 use thiserror::Error;
 
-use super::{Dataplane, DataplaneError, chain, classifier, listen_program, writing};
+use super::{Dataplane, DataplaneError, chain, classifier, listen_program, reading, writing};
 use crate::sys::bpf;
 pub use crate::sys::bpf::Hook;
 
@@ -128,8 +128,12 @@ impl Dataplane {
         program: &'static str,
         hook: Hook,
     ) -> Result<(), DataplaneError> {
-        let program = self.program_fd(program)?;
-        match bpf::attach_tcx(program.as_fd(), index, hook) {
+        let fd = self.program_fd(program)?;
+        let attached = match self.predecessor(name, program, hook)? {
+            Some(old) => bpf::replace_tcx(fd.as_fd(), index, hook, old.as_fd()),
+            None => bpf::attach_tcx(fd.as_fd(), index, hook),
+        };
+        match attached {
             // A link that came back from another namespace has it still.
             Err(error) if error.raw_os_error() != Some(libc::EEXIST) => {
                 let remedy = match error.raw_os_error() {
@@ -141,6 +145,51 @@ impl Dataplane {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The program of that name of a process whose maps are ours, or were: with both of them on
+    /// an interface, a packet would be counted twice, and seem to have come round.
+    fn predecessor(
+        &mut self,
+        interface: &str,
+        program: &'static str,
+        hook: Hook,
+    ) -> Result<Option<OwnedFd>, DataplaneError> {
+        if !self.adopted {
+            return Ok(None);
+        }
+        let own = self.program_numbers()?;
+        let meant = |it: &ProgramInfo| it.name_as_str() == Some(program) && !own.contains(&it.id());
+        Ok(attached_if(interface, hook, meant)?.pop())
+    }
+
+    /// Takes programs of ours from an interface that are another process's.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn detach_predecessors(&mut self, name: &str, index: u32) -> Result<(), DataplaneError> {
+        let own = self.program_numbers()?;
+        detach_if(name, index, |program| !own.contains(&program.id()))?;
+        Ok(())
+    }
+
+    /// From now on, programs of another process give way to this one's: its maps are ours as well.
+    pub const fn expect_predecessors(&mut self) {
+        self.adopted = true;
+    }
+
+    /// Forgets all interfaces but these.
+    ///
+    /// # Errors
+    ///
+    /// If the map refuses.
+    pub fn forget_others(&mut self, known: &[u32]) -> Result<(), DataplaneError> {
+        let all: Result<Vec<u32>, _> = self.interfaces.keys().collect();
+        let all = all.map_err(reading(map::INTERFACES))?;
+        all.into_iter()
+            .filter(|index| !known.contains(index))
+            .try_for_each(|index| self.forget(index))
     }
 
     /// Takes this daemon's own programs from an interface. What is not there is fine.

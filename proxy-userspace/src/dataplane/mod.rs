@@ -29,6 +29,7 @@ use proxy_ebpf::{
 };
 use thiserror::Error;
 
+use crate::sys::bpffs::Bpffs;
 use attach::AttachError;
 
 /// Why the kernel half cannot be loaded or driven.
@@ -94,18 +95,53 @@ pub struct Dataplane {
     looped: Array<MapData, u64>,
     stations: HashMap<MapData, [u8; 6], u32>,
     went_around: RingBuf<MapData>,
+    /// Where they are all pinned.
+    maps: Option<Bpffs>,
+    /// Whether they were another process's, whose programs may be attached still.
+    adopted: bool,
 }
 
 impl Dataplane {
     /// Loads programs and maps, with room for so many connections that are translated, or cross a
     /// bridge; nothing is attached yet. Must be called within a runtime.
     ///
+    /// Without `CAP_SYS_ADMIN` the maps cannot be [handed over](Self::maps).
+    ///
     /// # Errors
     ///
     /// If the object is of another ABI, or the kernel refuses it.
     pub fn load(connections: u32) -> Result<Self, DataplaneError> {
+        let maps = Bpffs::new().inspect_err(|error| {
+            tracing::debug!(%error, "maps cannot be handed over: no BPF file system");
+        });
+        Self::load_with(connections, maps.ok(), false)
+    }
+
+    /// Loads the programs for the maps of another process, which are of this ABI.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn adopt(connections: u32, maps: Bpffs) -> Result<Self, DataplaneError> {
+        let mut dataplane = Self::load_with(connections, Some(maps), true)?;
+        let settings = dataplane.settings.get(&0, 0);
+        dataplane.current = settings.map_err(reading(map::SETTINGS))?;
+        Ok(dataplane)
+    }
+
+    fn load_with(
+        connections: u32,
+        maps: Option<Bpffs>,
+        adopted: bool,
+    ) -> Result<Self, DataplaneError> {
         object::check_abi()?;
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        if let Some(maps) = &maps {
+            for name in object::map_names() {
+                loader.map_pin_path(name, maps.path(name));
+            }
+        }
+        let mut ebpf = loader
             .map_max_entries(map::TRANSLATIONS, connections)
             .map_max_entries(map::PATHS, connections)
             .load(object::OBJECT)
@@ -142,7 +178,7 @@ impl Dataplane {
                 .map_err(opening(map::LISTENERS))?,
             heartbeats: Heartbeats(Arc::new(Mutex::new(heartbeats))),
             own_addresses: trie(&mut ebpf, map::OWN_ADDRESSES)?,
-            bypass: bypass::Bypass::new(&mut ebpf)?,
+            bypass: bypass::Bypass::new(&mut ebpf, adopted)?,
             flows: take(&mut ebpf, map::FLOWS)?
                 .try_into()
                 .map_err(opening(map::FLOWS))?,
@@ -167,8 +203,16 @@ impl Dataplane {
             went_around: take(&mut ebpf, map::WENT_AROUND)?
                 .try_into()
                 .map_err(opening(map::WENT_AROUND))?,
+            maps,
+            adopted,
             ebpf,
         })
+    }
+
+    /// Where the maps are pinned, for another process to [adopt](Self::adopt) them.
+    #[must_use]
+    pub const fn maps(&self) -> Option<&Bpffs> {
+        self.maps.as_ref()
     }
 
     /// What the programs were told last.

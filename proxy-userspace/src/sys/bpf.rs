@@ -15,6 +15,8 @@ const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_ATTACH: libc::c_long = 8;
 const BPF_PROG_DETACH: libc::c_long = 9;
+/// Flag of `BPF_PROG_ATTACH`.
+const BPF_F_REPLACE: u32 = 1 << 2;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
 
@@ -41,7 +43,6 @@ impl Hook {
 
 /// The part of `union bpf_attr` for the two commands.
 #[repr(C)]
-#[derive(Default)]
 struct ProgAttach {
     target_ifindex: u32,
     attach_bpf_fd: u32,
@@ -58,7 +59,21 @@ struct ProgAttach {
 ///
 /// As `bpf(2)`: `EINVAL` before Linux 6.6, `ENODEV`, `EPERM`, `EEXIST` if it is attached there.
 pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> io::Result<()> {
-    command(BPF_PROG_ATTACH, program, ifindex, hook)
+    command(BPF_PROG_ATTACH, program, ifindex, hook, None)
+}
+
+/// Puts `program` in the place of `old`: each packet meets one of them.
+///
+/// # Errors
+///
+/// As `bpf(2)`: `ENOENT` if `old` is not attached there, `ENODEV`, `EPERM`.
+pub fn replace_tcx(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    hook: Hook,
+    old: BorrowedFd<'_>,
+) -> io::Result<()> {
+    command(BPF_PROG_ATTACH, program, ifindex, hook, Some(old))
 }
 
 /// Detaches `program` from the interface.
@@ -67,7 +82,7 @@ pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> io::Resu
 ///
 /// As `bpf(2)`: `ENOENT` if it is not attached there, `ENODEV`, `EPERM`.
 pub fn detach_tcx(program: BorrowedFd<'_>, ifindex: u32, hook: Hook) -> io::Result<()> {
-    command(BPF_PROG_DETACH, program, ifindex, hook)
+    command(BPF_PROG_DETACH, program, ifindex, hook, None)
 }
 
 fn command(
@@ -75,12 +90,16 @@ fn command(
     program: BorrowedFd<'_>,
     ifindex: u32,
     hook: Hook,
+    replaced: Option<BorrowedFd<'_>>,
 ) -> io::Result<()> {
     let attr = ProgAttach {
         target_ifindex: ifindex,
         attach_bpf_fd: program.as_raw_fd().cast_unsigned(),
         attach_type: hook.attach_type(),
-        ..ProgAttach::default()
+        attach_flags: replaced.map_or(0, |_| BPF_F_REPLACE),
+        replace_bpf_fd: replaced.map_or(0, |old| old.as_raw_fd().cast_unsigned()),
+        relative_fd: 0,
+        expected_revision: 0,
     };
     // SAFETY: the attributes of these two commands, without pointers.
     unsafe { call(command, &attr) }.map(|_| ())

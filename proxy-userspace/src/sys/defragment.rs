@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
 use super::bpf::{self, Instruction};
@@ -39,7 +39,8 @@ struct LinkCreate {
 /// own programs. What is forwarded is cut again, into fragments no larger than those that came.
 #[derive(Debug)]
 pub struct Defragmentation {
-    _link: OwnedFd,
+    ipv6: bool,
+    link: OwnedFd,
 }
 
 impl Defragmentation {
@@ -70,6 +71,24 @@ impl Defragmentation {
         };
         // SAFETY: the attributes of this command, without pointers.
         let link = unsafe { bpf::make(BPF_LINK_CREATE, &create) }?;
-        Ok(Self { _link: link })
+        Ok(Self { ipv6, link })
+    }
+
+    /// What another process has begun and handed over.
+    #[must_use]
+    pub const fn held(ipv6: bool, link: OwnedFd) -> Self {
+        Self { ipv6, link }
+    }
+
+    /// Whether it is for IPv6.
+    #[must_use]
+    pub const fn is_ipv6(&self) -> bool {
+        self.ipv6
+    }
+}
+
+impl AsFd for Defragmentation {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
     }
 }

@@ -29,6 +29,8 @@ pub struct Hits {
 /// The table, and the edit that is prepared.
 pub(super) struct Bypass {
     outer: ArrayOfMaps<MapData, Inner>,
+    /// The map that the table is in.
+    inner: Inner,
     table: Table<Mapping>,
     enabled: u64,
     prepared: Prepared,
@@ -45,14 +47,18 @@ enum Prepared {
 }
 
 impl Bypass {
-    /// An empty table.
-    pub(super) fn new(ebpf: &mut aya::Ebpf) -> Result<Self, DataplaneError> {
+    /// An empty table. If the maps are `adopted`, packets see the one that is there until
+    /// [`show`](Self::show).
+    pub(super) fn new(ebpf: &mut aya::Ebpf, adopted: bool) -> Result<Self, DataplaneError> {
         let outer = take(ebpf, map::BYPASS)?;
         let mut outer = ArrayOfMaps::try_from(outer).map_err(opening(map::BYPASS))?;
         let (inner, table) = build(&[], u64::MAX)?;
-        put(&mut outer, &inner)?;
+        if !adopted {
+            put(&mut outer, &inner)?;
+        }
         Ok(Self {
             outer,
+            inner,
             table,
             enabled: u64::MAX,
             prepared: Prepared::Nothing,
@@ -119,6 +125,7 @@ impl Bypass {
                 let (inner, table) = *aside;
                 // Returns when no program looks at the old table any more: its hits are final.
                 put(&mut self.outer, &inner)?;
+                self.inner = inner;
                 let old = std::mem::replace(&mut self.table, table);
                 for (number, entry) in self.table.live() {
                     if let Some(before) = old.find(&entry) {
@@ -128,6 +135,11 @@ impl Bypass {
             }
         }
         Ok(())
+    }
+
+    /// Lets packets see this process's table, whichever they saw before.
+    fn show(&mut self) -> Result<(), DataplaneError> {
+        put(&mut self.outer, &self.inner)
     }
 
     fn abandon(&mut self) {
@@ -162,6 +174,15 @@ impl Dataplane {
     /// If the map cannot be written; then the old entries hold.
     pub fn publish_bypass(&mut self) -> Result<(), DataplaneError> {
         self.bypass.publish()
+    }
+
+    /// Lets packets see this process's table, where another's may have been put in its place.
+    ///
+    /// # Errors
+    ///
+    /// If the map cannot be written.
+    pub fn show_bypass(&mut self) -> Result<(), DataplaneError> {
+        self.bypass.show()
     }
 
     /// Takes the prepared edit back.
