@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{self, Child, ExitStatus},
+    process::{self, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -18,13 +18,14 @@ use tempfile::TempDir;
 
 use crate::{
     launch::{Failed, Options, run_weir, spawn, write_config},
+    process::Process,
     wait::{until, until_some},
 };
 
 /// How long the daemon may take to intercept, on a machine that is busy with other tests.
 const READY: Duration = Duration::from_secs(30);
 /// How long the daemon may take to drain, undo everything and end.
-const STOP: Duration = Duration::from_secs(30);
+pub(crate) const STOP: Duration = Duration::from_secs(30);
 
 /// A running `weir run`. Dropping it kills it and runs `weir down`.
 #[derive(Debug)]
@@ -34,7 +35,9 @@ pub struct Weir {
     netns: String,
     options: Options,
     directory: TempDir,
-    child: Child,
+    pub(crate) process: Process,
+    /// Those that it was before `weir upgrade`.
+    pub(crate) retired: Vec<Process>,
     output: Output,
     /// Whether it has ever intercepted: whoever never did has undone everything by itself, and
     /// the instance of this name may be another daemon's.
@@ -96,7 +99,8 @@ impl Weir {
             netns,
             options,
             directory,
-            child,
+            process: Process::Child(child),
+            retired: Vec::new(),
             output,
             intercepted: false,
         }
@@ -123,13 +127,14 @@ impl Weir {
     /// With its output when it does not come to intercepting.
     #[track_caller]
     pub fn start_again(&mut self) {
-        self.child = spawn(
+        let mut child = spawn(
             &self.netns,
             &self.instance,
             &self.options,
             self.directory.path(),
         );
-        self.output = Output::of(&mut self.child);
+        self.output = Output::of(&mut child);
+        self.process = Process::Child(child);
         if let Err(Failed { status, output, .. }) = self.wait_until_intercepting() {
             panic!("weir run ended with {status} when started again:\n{output}");
         }
@@ -249,6 +254,11 @@ impl Weir {
         Path::new("/run/weir").join(&self.instance)
     }
 
+    /// Puts another configuration in place, for who reads it next.
+    pub fn configure(&self, config: &str) {
+        write_config(self.directory.path(), config);
+    }
+
     /// Puts another configuration in place and sends SIGHUP; what the daemon said to it.
     ///
     /// # Panics
@@ -302,7 +312,7 @@ impl Weir {
     /// SIGKILL, and waits until the process has been reaped.
     pub fn kill9(&mut self) {
         self.signal(Signal::SIGKILL);
-        let _ = self.child.wait();
+        let _ = self.process.wait();
     }
 
     /// SIGSTOP, and waits until the process has stopped.
@@ -312,7 +322,7 @@ impl Weir {
     /// When it does not.
     pub fn sigstop(&self) {
         self.signal(Signal::SIGSTOP);
-        let stat = format!("/proc/{}/stat", self.child.id());
+        let stat = format!("/proc/{}/stat", self.process.id());
         until(Duration::from_secs(5), "the daemon's stop", || {
             let state = fs::read_to_string(&stat).unwrap_or_default();
             state
@@ -329,22 +339,19 @@ impl Weir {
     /// When the process is gone.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).map(Pid::from_raw);
-        let sent = pid
-            .map_err(|_| nix::errno::Errno::ESRCH)
-            .and_then(|pid| kill(pid, signal));
-        sent.unwrap_or_else(|errno| panic!("{signal}: {errno}\n{}", self.output()));
+        send(&self.process, signal)
+            .unwrap_or_else(|errno| panic!("{signal}: {errno}\n{}", self.output()));
     }
 
     /// The process.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// How the process ended, if it did.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        self.process.try_wait().ok().flatten()
     }
 
     fn wait_until_intercepting(&mut self) -> Result<(), Failed> {
@@ -364,6 +371,12 @@ impl Weir {
     }
 }
 
+/// Sends a process a signal.
+pub(crate) fn send(process: &Process, signal: Signal) -> nix::Result<()> {
+    let pid = i32::try_from(process.id()).map_err(|_| nix::errno::Errno::ESRCH)?;
+    kill(Pid::from_raw(pid), signal)
+}
+
 impl Drop for Weir {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -373,8 +386,9 @@ impl Drop for Weir {
                 self.output()
             );
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = send(&self.process, Signal::SIGKILL);
+        let _ = self.process.wait();
+        self.kill_retired();
         if self.intercepted {
             let _ = self.command(&["down"]);
         }

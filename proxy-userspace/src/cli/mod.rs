@@ -8,6 +8,7 @@ mod doctor;
 mod lab;
 mod run;
 mod status;
+mod upgrade;
 
 use std::{path::Path, process::ExitCode};
 
@@ -45,6 +46,8 @@ enum Command {
     Status(status::Args),
     /// Looks for what of this host interception does not go with; changes nothing.
     Doctor(doctor::Args),
+    /// Starts another process, of a new version perhaps, that takes over from the running daemon.
+    Upgrade(upgrade::Args),
     /// Ends the daemon and undoes everything, also after a crash.
     Down(Instance),
     /// Checks the configuration, or shows a sample.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Bypass(args) => bypass::run(args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Upgrade(args) => upgrade::run(&args),
         Command::Down(instance) => daemon::down(&instance.instance),
         Command::Config(args) => config::run(&args),
     };
@@ -103,7 +107,7 @@ fn outcome(answer: Answer) -> Result<Value> {
         Answer::Failed { kind, message } => Err(match kind {
             FailureKind::Usage => Fault::Usage(message).into(),
             FailureKind::NotPermitted => Fault::NotPermitted(message).into(),
-            FailureKind::Other => anyhow::anyhow!(message),
+            FailureKind::Other | FailureKind::Moved => anyhow::anyhow!(message),
         }),
     }
 }

@@ -37,6 +37,13 @@ pub(super) struct Args {
     /// Worker threads [default: one for each CPU].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: Option<u16>,
+    /// Takes over from the running daemon of the instance, if there is one: no connection is
+    /// refused or cut.
+    #[arg(long)]
+    takeover: bool,
+    /// Writes to that daemon's standard output and standard error from then on.
+    #[arg(long, hide = true, requires = "takeover")]
+    adopt_output: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
@@ -59,6 +66,8 @@ pub(super) fn run(args: Args) -> Result<()> {
         netns: args.netns,
         config,
         source,
+        takeover: args.takeover,
+        adopt_output: args.adopt_output,
     })
 }
 

@@ -121,6 +121,11 @@ impl Config {
             .collect()
     }
 
+    /// Every key, as `section.key`, with its value as in the file.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
+        KEYS.iter().map(|key| (key.path, (key.show)(self)))
+    }
+
     /// What no key can see on its own.
     fn contradictions(&self, document: &Document<'_>) -> Vec<Fault> {
         let mut faults = Vec::new();

@@ -4,10 +4,11 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixStream,
     path::Path,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::{Answer, Request, protocol::MAX_LINE, socket_path};
+use super::{Answer, FailureKind, Request, protocol::MAX_LINE, socket_path};
 
 /// How long a daemon may take to take a request in.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,12 +25,28 @@ pub fn is_listening(run_dir: &Path) -> bool {
     UnixStream::connect(socket_path(run_dir)).is_ok()
 }
 
+/// How often it is asked again while one daemon takes over from another.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// Asks the daemon with this run directory.
 ///
 /// # Errors
 ///
 /// `NotFound` or `ConnectionRefused`: there is no daemon. `PermissionDenied`: not for this user.
 pub fn call(run_dir: &Path, request: &Request) -> io::Result<Answer> {
+    let began = Instant::now();
+    loop {
+        match ask(run_dir, request)? {
+            Answer::Failed {
+                kind: FailureKind::Moved,
+                ..
+            } if began.elapsed() < PATIENCE => thread::sleep(AGAIN),
+            answer => return Ok(answer),
+        }
+    }
+}
+
+fn ask(run_dir: &Path, request: &Request) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket_path(run_dir))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');

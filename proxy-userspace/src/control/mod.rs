@@ -2,12 +2,13 @@
 //! socket below `/run/weir/INSTANCE/`.
 
 mod client;
+pub mod handover;
 mod protocol;
 mod server;
 
 pub use client::{call, is_listening};
 pub use protocol::{Answer, FailureKind, ListEdit, Query, Request};
-pub use server::{Call, Server};
+pub use server::{Call, Calls, Server};
 
 use std::path::{Path, PathBuf};
 

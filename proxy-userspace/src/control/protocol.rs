@@ -37,6 +37,8 @@ pub enum Request {
     Reload,
     /// Drains, undoes everything and ends.
     Stop,
+    /// Hands everything over to the process that asks: see [`handover`](super::handover).
+    TakeOver,
 }
 
 /// What is done to a bypass list. Entries are in the text format, a line each: a million of them
@@ -85,7 +87,7 @@ impl Request {
     /// Whether a member of the configured group may ask for it without being root.
     #[must_use]
     pub const fn is_for_group(&self) -> bool {
-        !matches!(self, Self::Reload | Self::Stop)
+        !matches!(self, Self::Reload | Self::Stop | Self::TakeOver)
     }
 }
 
@@ -114,6 +116,8 @@ pub enum FailureKind {
     NotPermitted,
     /// Nobody's who asks (exit code 1).
     Other,
+    /// Nobody's: another process has taken over, and is to be asked.
+    Moved,
 }
 
 impl Answer {
@@ -132,6 +136,17 @@ impl Answer {
         Self::Failed {
             kind: FailureKind::Usage,
             message: error.to_string(),
+        }
+    }
+}
+
+impl Answer {
+    /// Ask again: another process has taken over.
+    #[must_use]
+    pub fn moved() -> Self {
+        Self::Failed {
+            kind: FailureKind::Moved,
+            message: "another process has taken over: ask again".to_owned(),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{MetadataExt as _, PermissionsExt as _},
+    },
     path::Path,
     time::Duration,
 };
@@ -15,8 +18,9 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{Answer, FailureKind, Request, protocol::MAX_LINE, socket_path};
 use crate::sys::socket::peer_groups;
@@ -24,42 +28,67 @@ use crate::sys::socket::peer_groups;
 /// A request, and where its answer goes.
 pub type Call = (Request, oneshot::Sender<Answer>);
 
+/// Where what is asked for goes.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    /// Requests.
+    pub requests: mpsc::Sender<Call>,
+    /// Connections of processes that want to take over.
+    pub successors: mpsc::Sender<UnixStream>,
+}
+
 /// How long a command may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long after its replacement somebody may still come to a socket: who has looked its file up
+/// has yet to connect.
+const LATE: Duration = Duration::from_millis(100);
 
 /// Listens for commands while it lives; removes its socket when it is dropped.
 pub struct Server {
     path: std::path::PathBuf,
+    /// The socket's file may be another process's by now.
+    inode: u64,
+    retired: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
     /// Listens in `run_dir`; each request goes to `calls`. The caller holds the instance's lock,
-    /// so a socket that is there is a dead daemon's. Besides root, members of `group` may read
-    /// and edit bypass lists.
+    /// so a socket that is there is a dead daemon's, or that of one that hands over: it is
+    /// replaced, so that there is one at any moment. Besides root, members of `group` may read and
+    /// edit bypass lists.
     ///
     /// # Errors
     ///
     /// If the socket cannot be made.
-    pub fn start(
-        run_dir: &Path,
-        calls: mpsc::Sender<Call>,
-        group: Option<Gid>,
-    ) -> io::Result<Self> {
+    pub fn start(run_dir: &Path, calls: Calls, group: Option<Gid>) -> io::Result<Self> {
         let path = socket_path(run_dir);
-        match fs::remove_file(&path) {
+        let new = path.with_extension("new");
+        match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        let listener = UnixListener::bind(&new)?;
         // Nobody else gets as far as to be asked who he is.
         let mode = if group.is_some() { 0o660 } else { 0o600 };
-        std::os::unix::fs::chown(&path, None, group.map(Gid::as_raw))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+        std::os::unix::fs::chown(&new, None, group.map(Gid::as_raw))?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(mode))?;
+        let inode = fs::metadata(&new)?.ino();
+        fs::rename(&new, &path)?;
+        let retired = CancellationToken::new();
+        let is_retired = retired.clone();
         let task = tokio::spawn(async move {
             loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => {
+                let next = async {
+                    tokio::select! {
+                        biased;
+                        accepted = listener.accept() => Some(accepted),
+                        () = async { is_retired.cancelled().await; sleep(LATE).await } => None,
+                    }
+                };
+                match next.await {
+                    Some(Ok((stream, _))) => {
                         let calls = calls.clone();
                         tokio::spawn(async move {
                             if let Err(error) = serve(stream, calls, group).await {
@@ -67,29 +96,45 @@ impl Server {
                             }
                         });
                     }
-                    Err(error) => {
+                    Some(Err(error)) => {
                         tracing::warn!(%error, "control socket");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        sleep(Duration::from_millis(100)).await;
                     }
+                    None => return,
                 }
             }
         });
-        Ok(Self { path, task })
+        Ok(Self {
+            path,
+            inode,
+            retired,
+            task,
+        })
+    }
+
+    /// Whether nobody has put another socket in its place.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|file| file.ino() == self.inode)
+    }
+
+    /// Ends when it has accepted those who had connected before another socket took its place.
+    pub async fn retire(mut self) {
+        self.retired.cancel();
+        let _ = (&mut self.task).await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-        let _ = fs::remove_file(&self.path);
+        if self.is_in_place() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
-async fn serve(
-    stream: UnixStream,
-    calls: mpsc::Sender<Call>,
-    group: Option<Gid>,
-) -> io::Result<()> {
+async fn serve(stream: UnixStream, calls: Calls, group: Option<Gid>) -> io::Result<()> {
     let rank = Rank::of(&stream, group)?;
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
@@ -100,6 +145,13 @@ async fn serve(
         return Ok(());
     }
     let answer = match serde_json::from_str(&line) {
+        Ok(Request::TakeOver) if rank.may(&Request::TakeOver) => {
+            let read = reader.into_inner().into_inner();
+            let stream = read.reunite(write).map_err(io::Error::other)?;
+            // If there is nobody to take it, its end is the answer.
+            let _ = calls.successors.send(stream).await;
+            return Ok(());
+        }
         Ok(request) if !rank.may(&request) => Answer::Failed {
             kind: FailureKind::NotPermitted,
             message: rank.refusal(),
@@ -107,7 +159,7 @@ async fn serve(
         Ok(request) => {
             let (reply, answer) = oneshot::channel();
             let gone = || Answer::failed("the daemon is stopping");
-            match calls.send((request, reply)).await {
+            match calls.requests.send((request, reply)).await {
                 Ok(()) => answer.await.unwrap_or_else(|_| gone()),
                 Err(_) => gone(),
             }

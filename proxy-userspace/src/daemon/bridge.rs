@@ -28,11 +28,21 @@ pub(super) struct Crossing {
 }
 
 impl Crossing {
-    pub(super) fn new(families: &[u8]) -> Self {
+    /// `stations` are those that the programs know already.
+    pub(super) fn new(families: &[u8], stations: impl IntoIterator<Item = Mac>) -> Self {
         Self {
             families: families.to_vec(),
-            stations: BTreeSet::new(),
+            stations: stations.into_iter().collect(),
         }
+    }
+
+    /// The families that there are listeners for.
+    pub(super) fn families(&self) -> &[u8] {
+        &self.families
+    }
+
+    pub(super) const fn stations(&self) -> &BTreeSet<Mac> {
+        &self.stations
     }
 }
 

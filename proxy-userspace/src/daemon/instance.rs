@@ -1,16 +1,18 @@
 //! One daemon per instance name, and one per network namespace.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::MetadataExt as _,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
     control,
@@ -31,12 +33,15 @@ const AGAIN: Duration = Duration::from_millis(20);
 const ATTEMPTS: u32 = 100;
 
 /// The right to be this instance, and the only one in its network namespace.
+///
+/// Its locks are of the open files (`flock(2)`), not of the process: who is handed those holds
+/// them, and they end when nobody has them open any more.
 pub(super) struct Claim {
     run_dir: PathBuf,
     /// Held for as long as this lives.
-    _instance: Flock<File>,
+    instance: File,
     /// Locks of network namespaces, with their files.
-    namespaces: Vec<(PathBuf, Flock<File>)>,
+    namespaces: Vec<(PathBuf, File)>,
 }
 
 impl Claim {
@@ -71,7 +76,7 @@ impl Claim {
         };
         Ok(Self {
             run_dir,
-            _instance: claim,
+            instance: claim,
             namespaces: vec![(netns_lock, netns)],
         })
     }
@@ -83,7 +88,7 @@ impl Claim {
         let run_dir = journal::run_dir(instance);
         Ok(make(&run_dir, instance)?.map(|claim| Self {
             run_dir,
-            _instance: claim,
+            instance: claim,
             namespaces: Vec::new(),
         }))
     }
@@ -103,9 +108,26 @@ impl Claim {
         }
         Ok(Some(Self {
             run_dir,
-            _instance: claim,
+            instance: claim,
             namespaces,
         }))
+    }
+
+    /// The claim that another process of the instance has handed over: the lock of the instance,
+    /// and that of this network namespace.
+    pub(super) fn inherited(instance: &str, locks: [OwnedFd; 2]) -> Result<Self> {
+        let [of_instance, of_netns] = locks.map(File::from);
+        Ok(Self {
+            run_dir: journal::run_dir(instance),
+            instance: of_instance,
+            namespaces: vec![(netns_lock(netns::current_id()?), of_netns)],
+        })
+    }
+
+    /// The locks, to be handed over. `None` if this is not a daemon's claim.
+    pub(super) fn locks(&self) -> Option<[BorrowedFd<'_>; 2]> {
+        let (_, netns) = self.namespaces.first()?;
+        Some([self.instance.as_fd(), netns.as_fd()])
     }
 
     /// Where this instance keeps its journal and control socket.
@@ -133,7 +155,7 @@ impl Claim {
 }
 
 /// The instance's lock, and the run directory that it is in. `None` if somebody else has it.
-fn make(run_dir: &Path, instance: &str) -> Result<Option<Flock<File>>> {
+fn make(run_dir: &Path, instance: &str) -> Result<Option<File>> {
     let mut attempts = 0;
     loop {
         let made = fs::create_dir_all(run_dir)
@@ -208,7 +230,7 @@ pub(super) fn check_name(instance: &str) -> Result<(), Fault> {
 
 /// The lock, or `None` if somebody else has it, or if it is not there and not to be made. It
 /// holds the instance's name.
-fn lock(path: &Path, instance: &str, create: bool) -> Result<Option<Flock<File>>> {
+fn lock(path: &Path, instance: &str, create: bool) -> Result<Option<File>> {
     loop {
         let mut options = OpenOptions::new();
         options
@@ -223,16 +245,17 @@ fn lock(path: &Path, instance: &str, create: bool) -> Result<Option<Flock<File>>
                 return Err(error).with_context(|| format!("cannot open {}", path.display()));
             }
         };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        match file.try_lock() {
             // Whoever had it may have removed it before we locked what we had opened.
-            Ok(file) if !is_still(path, &file) => {}
-            Ok(mut file) => {
+            Ok(()) if !is_still(path, &file) => {}
+            Ok(()) => {
+                let mut file = file;
                 file.set_len(0)?;
                 file.write_all(instance.as_bytes())?;
                 return Ok(Some(file));
             }
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
-            Err((_, error)) => {
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }

@@ -9,9 +9,9 @@ use std::{
 use anyhow::Result;
 use proxy_ebpf::settings::Settings;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    net::UnixStream,
     sync::{mpsc, watch},
-    time::{self, Interval, MissedTickBehavior, interval},
+    time,
 };
 
 use super::{
@@ -20,12 +20,15 @@ use super::{
     bridge::Crossing,
     bypass::Lists,
     defragment,
+    generations::Generations,
+    handover::{self, Outcome},
+    inputs::Inputs,
     instance::Claim,
     interfaces::Interfaces,
     learn,
     looping::Loops,
     output::Output,
-    ports,
+    ports, retire,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -35,16 +38,13 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    control::{Answer, Call, Request, Server},
+    control::{Answer, Request},
     dataplane::{Dataplane, attach::ListenLink},
     learn::{Event, Learner},
-    netconf::{Handle, delivery::Plan, firewall::Ruleset, journal::Journal, watch::Changes},
+    netconf::{Handle, delivery::Plan, firewall::Ruleset, journal::Journal},
     policy::Policy,
     session::Shared,
 };
-
-/// How often counters are looked at.
-const TICK: Duration = Duration::from_millis(100);
 
 /// How long changes of the network are let settle before warnings are looked at: they come in
 /// bursts. Links and addresses are not let wait.
@@ -91,6 +91,10 @@ pub(super) struct Keeper {
     pub(super) connections: usize,
     pub(super) overload_told: Option<Instant>,
     pub(super) feeds_looked_at: Option<Instant>,
+    /// Daemons that this one has taken over from.
+    pub(super) generations: Generations,
+    /// When what is under way will be cut, while the daemon stops.
+    pub(super) stopping: Option<Instant>,
     pub(super) started: Instant,
 }
 
@@ -102,86 +106,38 @@ pub(super) struct Running {
     pub(super) claim: Claim,
 }
 
-/// What the keeper reacts to.
-pub(super) struct Inputs {
-    calls: mpsc::Receiver<Call>,
-    changes: Arc<Changes>,
-    /// When changes of the network will have settled, if there are some.
-    settled: Option<time::Instant>,
-    ticks: Interval,
-    signals: Signals,
-    _server: Server,
+/// What comes of a step.
+enum Step {
+    On,
+    Stop,
+    /// Another process wants to take over.
+    HandOver(UnixStream),
 }
 
-/// Caught from the beginning, so that a signal during the start is not the end of a process that
-/// has changed half of the host.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-    reopen: Signal,
-}
-
-impl Signals {
-    pub(super) fn catch() -> Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            reopen: signal(SignalKind::user_defined1())?,
-        })
-    }
-}
-
-impl Inputs {
-    pub(super) fn new(
-        calls: mpsc::Receiver<Call>,
-        changes: Arc<Changes>,
-        server: Server,
-        signals: Signals,
-    ) -> Self {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            calls,
-            changes,
-            settled: None,
-            ticks,
-            signals,
-            _server: server,
-        }
-    }
-
-    /// Takes one thing in while the daemon drains: it still answers, but takes no more edits.
-    /// True for another SIGTERM or SIGINT.
-    pub(super) async fn while_stopping(&mut self, keeper: &Keeper) -> bool {
-        tokio::select! {
-            _ = self.signals.terminate.recv() => true,
-            _ = self.signals.interrupt.recv() => true,
-            Some((request, reply)) = self.calls.recv() => {
-                let _ = reply.send(match request {
-                    Request::Status => keeper.status(),
-                    Request::Stop => Answer::Done(serde_json::Value::Null),
-                    _ => Answer::failed("the daemon is stopping"),
-                });
-                false
+impl Running {
+    /// Runs until it is told to stop, then undoes everything; or until another process has taken
+    /// over, then ends what is under way.
+    pub(super) async fn run(mut self) -> Result<()> {
+        status::announce(&self.keeper);
+        loop {
+            match self.keeper.step(&mut self.inputs).await {
+                Step::On => {}
+                Step::Stop => return stop::stop(self).await,
+                Step::HandOver(successor) => {
+                    match handover::hand_over(&mut self, successor).await {
+                        Outcome::Kept(false) => {}
+                        Outcome::Kept(true) => return stop::stop(self).await,
+                        Outcome::Taken(successor) => return retire::retire(self, successor).await,
+                    }
+                }
             }
         }
     }
 }
 
-impl Running {
-    /// Runs until it is told to stop, then undoes everything.
-    pub(super) async fn run(mut self) -> Result<()> {
-        status::announce(&self.keeper);
-        while self.keeper.step(&mut self.inputs).await {}
-        stop::stop(self).await
-    }
-}
-
 impl Keeper {
-    /// Reacts to one thing. False when that was the word to stop.
-    async fn step(&mut self, inputs: &mut Inputs) -> bool {
+    /// Reacts to one thing.
+    async fn step(&mut self, inputs: &mut Inputs) -> Step {
         tokio::select! {
             _ = inputs.ticks.tick() => {
                 self.tick();
@@ -189,15 +145,18 @@ impl Keeper {
                     self.look_around().await;
                 }
             }
-            Some((request, reply)) = inputs.calls.recv() => {
+            Some((request, reply)) = inputs.asked.next() => {
                 let stop = matches!(request, Request::Stop);
                 let reload = matches!(request, Request::Reload);
                 let _ = reply.send(self.answer(request));
                 if reload {
                     self.look_around().await;
                 }
-                return !stop;
+                if stop {
+                    return Step::Stop;
+                }
             }
+            Some(successor) = inputs.successors.recv() => return Step::HandOver(successor),
             () = inputs.changes.links.notified() => {
                 self.links_changed().await;
                 self.look_elsewhere(&inputs.changes.moved);
@@ -224,10 +183,10 @@ impl Keeper {
                 ),
             },
             _ = inputs.signals.reopen.recv() => self.lasting.log.reopen(),
-            _ = inputs.signals.terminate.recv() => return false,
-            _ = inputs.signals.interrupt.recv() => return false,
+            _ = inputs.signals.terminate.recv() => return Step::Stop,
+            _ = inputs.signals.interrupt.recv() => return Step::Stop,
         }
-        true
+        Step::On
     }
 
     fn answer(&mut self, request: Request) -> Answer {
@@ -243,10 +202,12 @@ impl Keeper {
                 Err(error) => Answer::refused(format!("{error:#}")),
             },
             Request::Stop => Answer::Done(serde_json::Value::Null),
+            // The control socket gives its connection away.
+            Request::TakeOver => Answer::refused("not a request by itself"),
         }
     }
 
-    fn status(&self) -> Answer {
+    pub(super) fn status(&self) -> Answer {
         match status::status(self) {
             Ok(status) => Answer::Done(status),
             Err(error) => Answer::failed(error),
@@ -268,10 +229,7 @@ impl Keeper {
         let now = *self.dataplane.settings();
         let kernel = settings::kernel(&new, &self.families, self.workers);
         let Some(kernel) = settings::keep_following(kernel, &now) else {
-            anyhow::bail!(
-                "connections to too many different ports may be under way, restart for it: \
-                 intercept.ports"
-            );
+            anyhow::bail!(settings::TOO_MANY_PORTS);
         };
         self.lists.mend(&mut self.dataplane)?;
         let defragmentation = self.defragmentation(new.intercept.defragment)?;
@@ -305,6 +263,7 @@ impl Keeper {
         self.tend_lists();
         self.tend_translations();
         self.look_at_conntrack();
+        self.generations.look();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded(settings.overload != 0));
         settings.valve = self.way_out();

@@ -1,12 +1,16 @@
 //! The daemon: puts the rooms together, and takes them apart again.
 
 mod astray;
+mod begin;
 mod bridge;
 mod bypass;
 mod defragment;
 mod doctor;
 mod edit;
 mod follow;
+mod generations;
+mod handover;
+mod inputs;
 mod instance;
 mod interfaces;
 mod keeper;
@@ -16,12 +20,14 @@ mod moved;
 mod output;
 mod ports;
 mod preflight;
+mod retire;
 mod roles;
 mod settings;
 mod start;
 mod status;
 mod stop;
 mod surroundings;
+mod takeover;
 mod tracking;
 mod translations;
 mod undo;
@@ -50,6 +56,10 @@ pub struct Options {
     pub config: Config,
     /// Where it came from and is read from again on SIGHUP.
     pub source: Source,
+    /// Whether to take over from a daemon of the instance that runs, if there is one.
+    pub takeover: bool,
+    /// Whether to write to that daemon's standard output and standard error then.
+    pub adopt_output: bool,
 }
 
 /// Where the configuration comes from.

@@ -53,6 +53,10 @@ pub(super) fn bits(families: &[u8]) -> u32 {
     families.iter().map(bit).fold(0, |all, one| all | one)
 }
 
+/// What is said if [`keep_following`] cannot.
+pub(super) const TOO_MANY_PORTS: &str =
+    "connections to too many different ports may be under way, restart for it: intercept.ports";
+
 /// Follows the ports of `before` as well: connections to them may be under way. `None` if there
 /// are too many by now.
 pub(super) fn keep_following(mut settings: Settings, before: &Settings) -> Option<Settings> {
@@ -119,6 +123,7 @@ pub(super) fn pressure(connections: usize) -> u64 {
 }
 
 /// What outlives a reload.
+#[derive(Clone)]
 pub(super) struct Lasting {
     pub(super) stats: Arc<Stats>,
     pub(super) log: AccessLog,

@@ -7,34 +7,36 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result};
-use nix::unistd::Gid;
+use anyhow::Result;
 use proxy_ebpf::abi::MAX_WORKERS;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
     astray::Astray,
+    begin::{Beginning, begin},
     bridge::{self, Crossing},
     bypass::Lists,
+    generations::Generations,
+    inputs::{Inputs, Signals},
     instance::Claim,
     interfaces::Interfaces,
-    keeper::{Inputs, Keeper, Running, Signals},
+    keeper::{Keeper, Running},
     learn,
     looping::Loops,
     ports, preflight,
     settings::{self, DECLINING, Lasting},
     surroundings,
+    takeover::Takeover,
     tracking::Tracking,
     translations::{self, Translations},
     undo,
     valves::Valves,
-    worker::{Assignment, Worker},
+    worker::Worker,
 };
 use crate::{
     config::Config,
-    control::Server,
     dataplane::{Dataplane, attach},
     fault::Fault,
     learn::{Learner, Reports},
@@ -44,16 +46,12 @@ use crate::{
         delivery::{self, DeliveryError},
         journal::Journal,
         links, netns, sysctl,
-        watch::{self as network, Changes},
     },
     observe::{AccessLog, Stats},
     policy::Policy,
     session::{Clients, Flows},
     upstream::{Connects, Legs, Names, Pending},
 };
-
-/// Heartbeats written before the first would be stale.
-const BEATS: u32 = 5;
 
 /// Starts everything. On an error everything is undone.
 pub(super) async fn start(options: Options) -> Result<Running> {
@@ -66,14 +64,24 @@ pub(super) async fn start(options: Options) -> Result<Running> {
         .into());
     }
     let signals = Signals::catch()?;
-    let claim = Claim::new(&options.instance)?;
-    match start_claimed(options, &claim, signals).await {
+    let mut takeover = match options.takeover {
+        true => Takeover::ask(&options.instance)?,
+        false => None,
+    };
+    let claim = match &mut takeover {
+        Some(takeover) => takeover.claim(&options.instance)?,
+        None => Claim::new(&options.instance)?,
+    };
+    let taking_over = takeover.is_some();
+    match start_claimed(options, &claim, signals, takeover).await {
         Ok((keeper, inputs, workers)) => Ok(Running {
             keeper,
             inputs,
             workers,
             claim,
         }),
+        // The claim is the other daemon's.
+        Err(error) if taking_over => Err(error),
         Err(error) => {
             claim.release();
             Err(error)
@@ -85,26 +93,41 @@ async fn start_claimed(
     options: Options,
     claim: &Claim,
     signals: Signals,
+    mut takeover: Option<Takeover>,
 ) -> Result<(Keeper, Inputs, Vec<Worker>)> {
     let config = &options.config;
-    undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
+    if let Some(takeover) = takeover.as_mut().filter(|_| options.adopt_output) {
+        takeover.adopt_output()?;
+    }
+    let taking_over = takeover.is_some();
+    if !taking_over {
+        undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
+    }
+    let families = preflight::families(config.intercept.families);
+    if let Some(takeover) = &takeover {
+        takeover.check(config, &families)?;
+    }
     let handle = netconf::connect()?;
     let links = links::list(&handle).await?;
     let mut interfaces = Interfaces::new(config, &links)?;
+    if let Some(takeover) = &takeover {
+        interfaces.own.extend(&takeover.offer.own);
+    }
     ports::check_sources(config, &interfaces)?;
     ports::check_names(config, &addresses::connected(&handle).await?)?;
-    // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
-    // where its journal is lost.
-    for link in &links {
-        attach::detach_all(&link.name, link.index)?;
-    }
     let plan = settings::plan(config);
-    delivery::remove_all(&handle, plan.table).await?;
+    if !taking_over {
+        // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
+        // where its journal is lost.
+        for link in &links {
+            attach::detach_all(&link.name, link.index)?;
+        }
+        delivery::remove_all(&handle, plan.table).await?;
+    }
     plan.check(&handle).await.map_err(|error| match error {
         in_use @ DeliveryError::InUse { .. } => Fault::HostCannot(in_use.to_string()).into(),
         DeliveryError::Netlink(error) => anyhow::Error::from(error),
     })?;
-    let families = preflight::families(config.intercept.families);
     surroundings::check(&handle, &interfaces, &links, &families).await?;
     if interfaces.bridge().is_none() {
         preflight::mention_forwarding(&families);
@@ -119,15 +142,29 @@ async fn start_claimed(
     let group = preflight::group(config.control.group.as_deref())?;
     let policy = Policy::compile(&config.rules).map_err(|error| Fault::Usage(error.to_string()))?;
     let log = AccessLog::open(&settings::sink(config), settings::style(config))?;
-    let workers = settings::workers(config);
     let connections = preflight::connection_limit(config.limits.connections);
-    let room = translations::capacity(connections);
-    let mut dataplane = Dataplane::load(room)?;
+    let (workers, room) = match &takeover {
+        Some(it) => (it.offer.workers, it.offer.room),
+        None => (
+            settings::workers(config),
+            translations::capacity(connections),
+        ),
+    };
+    let mut dataplane = match &mut takeover {
+        Some(takeover) => Dataplane::adopt(room, takeover.maps()?)?,
+        None => Dataplane::load(room)?,
+    };
+    let settings = settings::kernel(config, &families, workers);
+    let settings = settings::keep_following(settings, dataplane.settings())
+        .ok_or_else(|| Fault::Usage(settings::TOO_MANY_PORTS.to_owned()))?;
     interfaces.number(&mut lists);
     lists.load(&mut dataplane)?;
-    let listeners = open_listeners(&mut dataplane, config, &families, workers)?;
+    let listeners = match &mut takeover {
+        Some(takeover) => takeover.listeners(),
+        None => open_listeners(&mut dataplane, config, &families, workers)?,
+    };
 
-    let journal = Journal {
+    let mut journal = Journal {
         instance: options.instance.clone(),
         pid: std::process::id(),
         netns: netns::current_id()?,
@@ -136,6 +173,9 @@ async fn start_claimed(
         table: plan.table,
         sysctls: previous(&interfaces)?,
     };
+    if let Some(takeover) = &takeover {
+        takeover.carry_on(&mut journal);
+    }
     journal.write(claim.run_dir())?;
     let cut = CancellationToken::new();
     let (reports, seen) = Reports::new();
@@ -163,7 +203,10 @@ async fn start_claimed(
         loops: Loops::default(),
         translations: Translations::new(room),
         tracking: Tracking::default(),
-        defragmentation: Vec::new(),
+        defragmentation: takeover
+            .as_mut()
+            .map(Takeover::defragmentation)
+            .unwrap_or_default(),
         learner: Learner::new(learn::terms(&options.config)),
         astray: Astray::default(),
         seen,
@@ -173,13 +216,18 @@ async fn start_claimed(
         connections,
         overload_told: None,
         feeds_looked_at: None,
+        generations: Generations::default(),
+        stopping: None,
         options,
         dataplane,
         lists,
         handle,
         strict: netconf::connect_strictly()?,
         interfaces,
-        crossing: Crossing::new(&families),
+        crossing: Crossing::new(
+            &families,
+            takeover.iter().flat_map(|it| it.offer.stations.clone()),
+        ),
         warnings: BTreeSet::new(),
         firewall: None,
         plan,
@@ -189,89 +237,43 @@ async fn start_claimed(
     };
     keeper.remember_lessons();
     keeper.read_feeds();
-    match begin(&mut keeper, policy, claim, listeners, signals, group).await {
-        Ok((inputs, workers)) => Ok((keeper, inputs, workers)),
-        Err(error) => {
-            // Listeners and programs go with the keeper, the rest by the journal.
-            let journal = keeper.journal.clone();
-            drop(keeper);
-            match undo::undo(&journal, undo::LAST_WORDS).await {
-                Ok(()) => Journal::remove(claim.run_dir())?,
-                Err(undoing) => tracing::error!(
-                    error = format!("{undoing:#}"),
-                    "not everything could be undone; `weir down` tries again"
-                ),
+    let beginning = Beginning {
+        policy,
+        settings,
+        listeners,
+        signals,
+        group,
+        taking_over,
+    };
+    let begun = begin(&mut keeper, beginning, claim).await;
+    let Some(takeover) = takeover else {
+        return match begun {
+            Ok((inputs, workers)) => Ok((keeper, inputs, workers)),
+            Err(error) => {
+                give_up(keeper, claim).await?;
+                Err(error)
             }
-            Err(error)
-        }
-    }
+        };
+    };
+    // On an error the other daemon puts back what is its own.
+    let (inputs, workers) = begun?;
+    takeover.finish(&mut keeper.generations)?;
+    Ok((keeper, inputs, workers))
 }
 
-/// Everything that changes the host.
-async fn begin(
-    keeper: &mut Keeper,
-    policy: Policy,
-    claim: &Claim,
-    listeners: Vec<Vec<TcpListener>>,
-    signals: Signals,
-    group: Option<Gid>,
-) -> Result<(Inputs, Vec<Worker>)> {
-    let changes = Arc::new(Changes::default());
-    let bridge = keeper.interfaces.bridge().cloned();
-    network::spawn(Arc::clone(&changes), bridge.is_some())?;
-    keeper.refresh_own_addresses().await?;
-    if let Some(held) = keeper.defragmentation(keeper.options.config.intercept.defragment)? {
-        keeper.defragmentation = held;
+/// Undoes what a start that failed has done.
+async fn give_up(keeper: Keeper, claim: &Claim) -> Result<()> {
+    // Listeners and programs go with the keeper, the rest by the journal.
+    let journal = keeper.journal.clone();
+    drop(keeper);
+    match undo::undo(&journal, undo::LAST_WORDS).await {
+        Ok(()) => Journal::remove(claim.run_dir())?,
+        Err(undoing) => tracing::error!(
+            error = format!("{undoing:#}"),
+            "not everything could be undone; `weir down` tries again"
+        ),
     }
-    keeper
-        .plan
-        .add_routes(&keeper.handle, &keeper.families)
-        .await?;
-    // What comes in by a port comes up through the bridge.
-    let entrances: Vec<_> = match bridge {
-        Some(bridge) => vec![bridge.name],
-        None => keeper.interfaces.iter().map(|it| it.name.clone()).collect(),
-    };
-    for name in entrances {
-        keeper
-            .plan
-            .add_rules(&keeper.handle, &name, &keeper.families)
-            .await?;
-    }
-
-    let config = &keeper.options.config;
-    let shared = watch::Sender::new(keeper.lasting.shared(config, policy, keeper.connections));
-    let mut workers = Vec::new();
-    for (index, listeners) in (0..).zip(listeners) {
-        let worker = Worker::start(Assignment {
-            index,
-            listeners,
-            heartbeats: keeper.dataplane.heartbeats(),
-            beat: config.intercept.heartbeat_stale / BEATS,
-            shared: shared.subscribe(),
-        })
-        .context("cannot start a worker")?;
-        workers.push(worker);
-    }
-    keeper.shared = Some(shared);
-
-    let settings = settings::kernel(config, &keeper.families, keeper.workers);
-    keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
-    let links = links::list(&keeper.handle).await?;
-    if let Some(fault) = keeper.follow_links(&links).await.into_iter().next() {
-        return Err(fault);
-    }
-    keeper.tend_bridge().await;
-    // Until here no port is watched.
-    keeper.dataplane.set_settings(settings)?;
-
-    keeper.begin_output().await?;
-
-    let (calls, call_inputs) = mpsc::channel(16);
-    let server = Server::start(claim.run_dir(), calls, group)
-        .with_context(|| format!("cannot listen in {}", claim.run_dir().display()))?;
-    keeper.look_around().await;
-    Ok((Inputs::new(call_inputs, changes, server, signals), workers))
+    Ok(())
 }
 
 /// A worker's listeners of all families, each in its slot.
@@ -280,7 +282,7 @@ fn open_listeners(
     config: &Config,
     families: &[u8],
     workers: u32,
-) -> Result<Vec<Vec<TcpListener>>> {
+) -> Result<Vec<Vec<(u8, TcpListener)>>> {
     let mut all = Vec::new();
     for worker in 0..workers {
         let mut listeners = Vec::new();
@@ -292,7 +294,7 @@ fn open_listeners(
             };
             let listener = listener::open(kind, config.host.socket_mark)?;
             dataplane.set_listener(base + worker, &listener)?;
-            listeners.push(listener);
+            listeners.push((*family, listener));
         }
         all.push(listeners);
     }

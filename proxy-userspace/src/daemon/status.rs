@@ -41,6 +41,25 @@ pub(super) fn announce(keeper: &Keeper) {
         .and_then(|()| stdout.flush());
 }
 
+impl Keeper {
+    /// Connections here and in earlier daemons.
+    pub(super) fn under_way(&self) -> u64 {
+        self.lasting.stats.active() + self.generations.active()
+    }
+
+    /// How far a stop has come.
+    fn draining(&self) -> Value {
+        let Some(until) = self.stopping else {
+            return Value::Null;
+        };
+        let left = until.saturating_duration_since(std::time::Instant::now());
+        json!({
+            "connections": self.under_way(),
+            "left_s": left.as_secs(),
+        })
+    }
+}
+
 /// `weir status --json`.
 pub(super) fn status(keeper: &Keeper) -> Result<Value> {
     let counters = keeper.dataplane.counters()?;
@@ -108,6 +127,8 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
             "priority": keeper.plan.priority,
         },
         "warnings": warnings,
+        "generations": keeper.generations.status(),
+        "draining": keeper.draining(),
         "workers": keeper.workers,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },

@@ -8,12 +8,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use proxy_ebpf::settings::{MODE_DRAIN, Settings};
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval_at, sleep, timeout};
 
 use super::{
+    inputs::Inputs,
     instance::{self, Claim},
-    keeper::Running,
+    keeper::{Keeper, Running},
     undo,
+    worker::Worker,
 };
 use crate::{
     config::Config,
@@ -23,7 +25,10 @@ use crate::{
 };
 
 /// After the drain's deadline: for the sessions to notice that they are cut.
-const CUT: Duration = Duration::from_secs(2);
+pub(super) const CUT: Duration = Duration::from_secs(2);
+
+/// How often it is said how far the drain has come.
+const PROGRESS: Duration = Duration::from_secs(5);
 
 /// How often `weir down` looks whether the daemon has gone; it has deadlines of its own.
 const POLL: Duration = Duration::from_millis(20);
@@ -33,50 +38,10 @@ pub(super) async fn stop(running: Running) -> Result<()> {
     let Running {
         mut keeper,
         mut inputs,
-        workers,
+        mut workers,
         claim,
     } = running;
-    let draining = Settings {
-        mode: MODE_DRAIN,
-        ..*keeper.dataplane.settings()
-    };
-    if let Err(error) = keeper.dataplane.set_settings(draining) {
-        tracing::error!(%error, "cannot tell the kernel to let new flows pass");
-    }
-    keeper.lasting.drain.cancel();
-    let active = keeper.lasting.stats.active();
-    let started = Instant::now();
-    let deadline = keeper.options.config.limits.drain;
-    tracing::info!(active, ?deadline, "stopping: new flows go direct");
-
-    let mut workers = workers;
-    let mut done = std::pin::pin!(async {
-        for worker in &mut workers {
-            let _ = (&mut worker.done).await;
-        }
-    });
-    let mut deadline_reached = std::pin::pin!(sleep(deadline));
-    let cut = loop {
-        tokio::select! {
-            () = &mut done => break None,
-            () = &mut deadline_reached => break Some("drain deadline reached"),
-            again = inputs.while_stopping(&keeper) => if again {
-                break Some("told to stop twice");
-            },
-        }
-    };
-    let patience = match cut {
-        None => undo::LAST_WORDS.max(deadline.saturating_sub(started.elapsed())),
-        Some(why) => {
-            tracing::warn!(
-                active = keeper.lasting.stats.active(),
-                "{why}: cutting what is left"
-            );
-            keeper.lasting.cut.cancel();
-            let _ = timeout(CUT, done).await;
-            undo::LAST_WORDS
-        }
-    };
+    let patience = drain(&mut keeper, &mut inputs, &mut workers).await;
     for worker in workers {
         worker.join();
     }
@@ -104,6 +69,57 @@ pub(super) async fn stop(running: Running) -> Result<()> {
     drop(inputs);
     tracing::info!("stopped: the host is as it was");
     Ok(())
+}
+
+/// Lets new flows go direct, and waits for those under way, here and in earlier daemons, up to the
+/// deadline. For how long what they have sent may be waited for.
+async fn drain(keeper: &mut Keeper, inputs: &mut Inputs, workers: &mut [Worker]) -> Duration {
+    let draining = Settings {
+        mode: MODE_DRAIN,
+        ..*keeper.dataplane.settings()
+    };
+    if let Err(error) = keeper.dataplane.set_settings(draining) {
+        tracing::error!(%error, "cannot tell the kernel to let new flows pass");
+    }
+    keeper.lasting.drain.cancel();
+    let started = Instant::now();
+    let deadline = keeper.options.config.limits.drain;
+    keeper.stopping = Some(started + deadline);
+    let active = keeper.under_way();
+    tracing::info!(active, ?deadline, "stopping: new flows go direct");
+
+    let generations = keeper.generations.clone();
+    let mut done = std::pin::pin!(async {
+        let own = async {
+            workers.iter_mut().for_each(Worker::keep_listeners);
+            for worker in workers {
+                let _ = (&mut worker.done).await;
+            }
+        };
+        tokio::join!(own, generations.end(deadline));
+    });
+    let mut deadline_reached = std::pin::pin!(sleep(deadline));
+    let mut progress = interval_at((started + PROGRESS).into(), PROGRESS);
+    let cut = loop {
+        tokio::select! {
+            () = &mut done => break None,
+            () = &mut deadline_reached => break Some("drain deadline reached"),
+            _ = progress.tick() => {
+                let left = deadline.saturating_sub(started.elapsed());
+                tracing::info!(active = keeper.under_way(), ?left, "draining");
+            }
+            again = inputs.while_stopping(keeper) => if again {
+                break Some("told to stop twice");
+            },
+        }
+    };
+    let Some(why) = cut else {
+        return undo::LAST_WORDS.max(deadline.saturating_sub(started.elapsed()));
+    };
+    tracing::warn!(active = keeper.under_way(), "{why}: cutting what is left");
+    keeper.lasting.cut.cancel();
+    let _ = timeout(CUT, done).await;
+    undo::LAST_WORDS
 }
 
 /// Ends the instance, whatever state it is in, and removes everything of it from the host.

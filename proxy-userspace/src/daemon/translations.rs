@@ -39,6 +39,11 @@ impl Translations {
         }
     }
 
+    /// How many there may be.
+    pub(super) const fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
     /// How many there were at the last look.
     pub(super) const fn count(&self) -> u32 {
         self.count

@@ -1,13 +1,13 @@
 //! A worker: one thread, one current-thread runtime, its own listeners, its own heartbeat.
 
-use std::{io, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{io, net::TcpListener, rc::Rc, sync::Arc, thread, time::Duration};
 
 use tokio::{
     sync::{oneshot, watch},
     task::LocalSet,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     dataplane::Heartbeats,
@@ -29,7 +29,8 @@ const JOIN: Duration = Duration::from_secs(1);
 /// What a worker is given.
 pub(super) struct Assignment {
     pub(super) index: u32,
-    pub(super) listeners: Vec<std::net::TcpListener>,
+    /// One for each family, 4 and 6.
+    pub(super) listeners: Vec<(u8, TcpListener)>,
     pub(super) heartbeats: Heartbeats,
     /// A heartbeat is written this often.
     pub(super) beat: Duration,
@@ -39,6 +40,10 @@ pub(super) struct Assignment {
 
 /// A running worker.
 pub(super) struct Worker {
+    /// The same listeners, to be handed over.
+    listeners: Vec<(u8, TcpListener)>,
+    /// Cancelled when they have been.
+    retired: CancellationToken,
     /// Resolves when the worker has nothing left to do, after a drain.
     pub(super) done: oneshot::Receiver<()>,
     thread: thread::JoinHandle<io::Result<()>>,
@@ -48,14 +53,40 @@ impl Worker {
     /// Starts a worker in the calling thread's network namespace.
     pub(super) fn start(assignment: Assignment) -> io::Result<Self> {
         let (finished, done) = oneshot::channel();
+        let clone = |(family, listener): &(u8, TcpListener)| Ok((*family, listener.try_clone()?));
+        let listeners: io::Result<_> = assignment.listeners.iter().map(clone).collect();
+        let retired = CancellationToken::new();
+        let is_retired = retired.clone();
         let thread = thread::Builder::new()
             .name(format!("worker-{}", assignment.index))
             .spawn(move || {
-                let result = run(assignment);
+                let result = run(assignment, is_retired);
                 let _ = finished.send(());
                 result
             })?;
-        Ok(Self { done, thread })
+        Ok(Self {
+            listeners: listeners?,
+            retired,
+            done,
+            thread,
+        })
+    }
+
+    /// Its listeners, by family.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = (u8, &TcpListener)> {
+        self.listeners.iter().map(|(family, it)| (*family, it))
+    }
+
+    /// The listeners are the worker's alone from now on: they are closed when it is done with them.
+    pub(super) fn keep_listeners(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// Another process has the listeners: nothing is accepted here any more, and no heartbeat
+    /// written. What is under way goes on.
+    pub(super) fn retire(&mut self) {
+        self.listeners.clear();
+        self.retired.cancel();
     }
 
     /// Waits for the thread, which should have nothing left to do. One that hangs goes with the
@@ -76,7 +107,7 @@ impl Worker {
     }
 }
 
-fn run(assignment: Assignment) -> io::Result<()> {
+fn run(assignment: Assignment, retired: CancellationToken) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -89,22 +120,24 @@ fn run(assignment: Assignment) -> io::Result<()> {
         shared,
     } = assignment;
     let result = local.block_on(&runtime, async move {
-        let pulse = tokio::task::spawn_local(async move {
+        let until_retired = retired.clone();
+        let pulse = tokio::task::spawn_local(until_retired.run_until_cancelled_owned(async move {
             let mut ticks = interval(beat);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
                 heartbeats.beat(index);
             }
-        });
+        }));
         let sessions = Rc::new(TaskTracker::new());
         let mut acceptors = Vec::new();
-        for socket in listeners {
+        for (_, socket) in listeners {
             let listener = Listener::new(socket)?;
             let acceptor = Acceptor {
                 listener,
                 shared: shared.clone(),
                 sessions: Rc::clone(&sessions),
+                retired: retired.clone(),
             };
             acceptors.push(tokio::task::spawn_local(acceptor.run()));
         }
@@ -129,15 +162,17 @@ struct Acceptor {
     listener: Listener,
     shared: watch::Receiver<Arc<Shared>>,
     sessions: Rc<TaskTracker>,
+    retired: CancellationToken,
 }
 
 impl Acceptor {
-    /// Accepts until the daemon drains and no handshake is left.
+    /// Accepts until the daemon drains and no handshake is left, or another process goes on.
     async fn run(self) {
         let drain = self.shared.borrow().drain.clone();
         loop {
             tokio::select! {
                 biased;
+                () = self.retired.cancelled() => return,
                 accepted = self.listener.accept() => self.take(accepted).await,
                 () = drain.cancelled() => break,
             }

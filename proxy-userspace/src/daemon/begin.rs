@@ -1,0 +1,116 @@
+//! The part of a start that changes the host.
+
+use std::{net::TcpListener, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use nix::unistd::Gid;
+use proxy_ebpf::settings::Settings;
+use tokio::sync::watch;
+
+use super::{
+    inputs::{Inputs, Signals},
+    instance::Claim,
+    keeper::Keeper,
+    settings,
+    worker::{Assignment, Worker},
+};
+use crate::{
+    netconf::{
+        links, netns,
+        watch::{self as network, Changes},
+    },
+    policy::Policy,
+};
+
+/// Heartbeats written before the first would be stale.
+const BEATS: u32 = 5;
+
+/// What the beginning needs besides the keeper.
+pub(super) struct Beginning {
+    pub(super) policy: Policy,
+    pub(super) settings: Settings,
+    pub(super) listeners: Vec<Vec<(u8, TcpListener)>>,
+    pub(super) signals: Signals,
+    pub(super) group: Option<Gid>,
+    pub(super) taking_over: bool,
+}
+
+/// Everything that changes the host.
+pub(super) async fn begin(
+    keeper: &mut Keeper,
+    beginning: Beginning,
+    claim: &Claim,
+) -> Result<(Inputs, Vec<Worker>)> {
+    let changes = Arc::new(Changes::default());
+    let bridge = keeper.interfaces.bridge().cloned();
+    network::spawn(Arc::clone(&changes), bridge.is_some())?;
+    keeper.refresh_own_addresses().await?;
+    if let Some(held) = keeper.defragmentation(keeper.options.config.intercept.defragment)? {
+        keeper.defragmentation = held;
+    }
+    keeper
+        .plan
+        .add_routes(&keeper.handle, &keeper.families)
+        .await?;
+    // What comes in by a port comes up through the bridge.
+    let entrances: Vec<_> = match bridge {
+        Some(bridge) => vec![bridge.name],
+        None => keeper.interfaces.iter().map(|it| it.name.clone()).collect(),
+    };
+    for name in entrances {
+        keeper
+            .plan
+            .add_rules(&keeper.handle, &name, &keeper.families)
+            .await?;
+    }
+
+    keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
+    let links = links::list(&keeper.handle).await?;
+    if let Some(fault) = keeper.follow_links(&links).await.into_iter().next() {
+        return Err(fault);
+    }
+    if beginning.taking_over {
+        keeper.dataplane.show_bypass()?;
+        keeper.replace_predecessor(&links)?;
+    }
+    keeper.tend_bridge().await;
+    keeper.begin_output().await?;
+
+    let run_dir = claim.run_dir();
+    let inputs = Inputs::new(changes, beginning.signals, run_dir, beginning.group)?;
+    // If another daemon is there still, both accept until it gives up.
+    let workers = begin_work(keeper, beginning.policy, beginning.listeners)?;
+    // Until here no port is watched, but those that were.
+    keeper.dataplane.set_settings(Settings {
+        families: settings::bits(&keeper.families),
+        ..beginning.settings
+    })?;
+    keeper.look_around().await;
+    Ok((inputs, workers))
+}
+
+/// Starts the workers.
+fn begin_work(
+    keeper: &mut Keeper,
+    policy: Policy,
+    listeners: Vec<Vec<(u8, TcpListener)>>,
+) -> Result<Vec<Worker>> {
+    let config = &keeper.options.config;
+    let shared = watch::Sender::new(keeper.lasting.shared(config, policy, keeper.connections));
+    let heartbeats = keeper.dataplane.heartbeats();
+    let start = |(index, listeners)| {
+        // Its own first one may come later than the first client.
+        heartbeats.beat(index);
+        Worker::start(Assignment {
+            index,
+            listeners,
+            heartbeats: heartbeats.clone(),
+            beat: config.intercept.heartbeat_stale / BEATS,
+            shared: shared.subscribe(),
+        })
+        .context("cannot start a worker")
+    };
+    let workers = (0..).zip(listeners).map(start).collect();
+    keeper.shared = Some(shared);
+    workers
+}
