@@ -61,6 +61,18 @@ impl HostState {
         Self(state)
     }
 
+    /// The same without these subjects, and without link-local addresses: where links have been
+    /// made again.
+    #[must_use]
+    pub fn without(mut self, subjects: &[&str]) -> Self {
+        self.0
+            .retain(|subject, _| !subjects.contains(&subject.as_str()));
+        for lines in self.0.values_mut() {
+            lines.retain(|line| !line.contains("fe80:"));
+        }
+        self
+    }
+
     /// The lines under a subject.
     #[must_use]
     pub fn lines(&self, subject: &str) -> Vec<&str> {

@@ -55,7 +55,7 @@ pub use client::{ANSWER, Dial, connect, dial, get};
 pub use connection::{Connection, End};
 pub use daemon::Weir;
 pub use doctor::Doctor;
-pub use downloads::{Downloads, Pace};
+pub use downloads::{Download, Downloads, Pace};
 pub use echo::Echo;
 pub use expect::shown;
 pub use fragments::{Cut, Order};

@@ -47,6 +47,8 @@ impl Plan {
 pub struct Attempt {
     /// Just before the first SYN.
     pub started: Instant,
+    /// When the outcome was known.
+    pub ended: Instant,
     /// The client's end.
     pub from: SocketAddr,
     /// What the origin reported, or why it could not.
@@ -157,6 +159,7 @@ fn attempt(plan: &Plan, port: u16) -> Option<Attempt> {
     }
     Some(Attempt {
         started,
+        ended: Instant::now(),
         from,
         outcome,
     })

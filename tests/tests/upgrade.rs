@@ -38,7 +38,7 @@ fn all_intercepted(attempts: &[Attempt]) {
 /// go. More of them: `WEIR_UPGRADES=100 cargo xtask test --test upgrade`.
 #[test]
 fn upgrades_under_load_refuse_and_cut_nothing() {
-    let upgrades = env::var("WEIR_UPGRADES").map_or(8, |it| it.parse().expect("WEIR_UPGRADES"));
+    let upgrades = env::var("WEIR_UPGRADES").map_or(20, |it| it.parse().expect("WEIR_UPGRADES"));
     let config = "[limits]\nconnections = 4000\nclient_connections = 4000\n";
     let mut world = World::with(&Layout::default(), &Options::config(config), |_| {});
     let pace = Pace {
@@ -59,7 +59,10 @@ fn upgrades_under_load_refuse_and_cut_nothing() {
     let attempts = load.stop();
     assert!(attempts.len() > 200 * upgrades);
     all_intercepted(&attempts);
-    assert!(downloads.stop() >= 200);
+    let downloads = downloads.stop();
+    assert!(downloads.len() >= 200);
+    let failed = downloads.iter().filter(|it| it.outcome.is_err());
+    assert_eq!(failed.count(), 0, "of {}", downloads.len());
     world.weir.drained();
     world.weir.stop();
 }

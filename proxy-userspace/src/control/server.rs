@@ -2,18 +2,12 @@
 
 use std::{
     fs, io,
-    os::{
-        fd::AsFd as _,
-        unix::fs::{MetadataExt as _, PermissionsExt as _},
-    },
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     time::Duration,
 };
 
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::Gid,
-};
+use nix::unistd::Gid;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -23,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, FailureKind, Request, protocol::MAX_LINE, socket_path};
-use crate::sys::socket::peer_groups;
+use crate::sys::socket::{has_hung_up, peer_groups};
 
 /// A request, and where its answer goes.
 pub type Call = (Request, oneshot::Sender<Answer>);
@@ -211,15 +205,4 @@ impl Rank {
         }
         .to_owned()
     }
-}
-
-/// Whether nobody is at the other end any more. The kernel is asked: what the runtime believes of
-/// a connection that it has just accepted is out of date.
-fn has_hung_up(stream: &UnixStream) -> bool {
-    let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
-    let answered = poll(&mut asked, PollTimeout::ZERO);
-    answered.is_ok()
-        && asked[0]
-            .revents()
-            .is_some_and(|is| is.contains(PollFlags::POLLHUP))
 }

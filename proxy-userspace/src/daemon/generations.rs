@@ -8,7 +8,7 @@ use std::{
     },
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -21,6 +21,8 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+
+use crate::sys::socket::has_hung_up;
 
 /// So many may drain; if there is one more, the oldest is cut.
 pub(super) const MOST: usize = 4;
@@ -38,35 +40,28 @@ pub(super) struct Generations(Vec<Arc<Generation>>);
 struct Generation {
     pid: u32,
     since: Instant,
-    seen: Arc<Seen>,
+    active: Arc<AtomicU64>,
     /// The connection to it.
     stream: Stream,
     task: JoinHandle<()>,
-}
-
-/// What one says of itself.
-#[derive(Default)]
-struct Seen {
-    active: AtomicU64,
-    ended: AtomicBool,
 }
 
 impl Generation {
     fn new(pid: u32, stream: Stream) -> Result<Self> {
         stream.set_nonblocking(true)?;
         let read = UnixStream::from_std(stream.try_clone()?)?;
-        let seen = Arc::new(Seen::default());
+        let active = Arc::new(AtomicU64::default());
         Ok(Self {
             pid,
             since: Instant::now(),
-            seen: Arc::clone(&seen),
+            active: Arc::clone(&active),
             stream,
-            task: tokio::spawn(listen(read, seen)),
+            task: tokio::spawn(listen(read, active)),
         })
     }
 
     fn has_ended(&self) -> bool {
-        self.seen.ended.load(Relaxed)
+        has_hung_up(&self.stream)
     }
 
     /// One that takes nothing in is one that ends, or hangs.
@@ -81,14 +76,13 @@ impl Drop for Generation {
     }
 }
 
-async fn listen(read: UnixStream, seen: Arc<Seen>) {
+async fn listen(read: UnixStream, active: Arc<AtomicU64>) {
     let mut lines = BufReader::new(read).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(active) = line.strip_prefix("active ").and_then(|it| it.parse().ok()) {
-            seen.active.store(active, Relaxed);
+        if let Some(number) = line.strip_prefix("active ").and_then(|it| it.parse().ok()) {
+            active.store(number, Relaxed);
         }
     }
-    seen.ended.store(true, Relaxed);
 }
 
 impl Generations {
@@ -100,7 +94,7 @@ impl Generations {
             let oldest = self.0.remove(0);
             tracing::warn!(
                 pid = oldest.pid,
-                connections = oldest.seen.active.load(Relaxed),
+                connections = oldest.active.load(Relaxed),
                 "too many earlier daemons drain: the oldest is cut"
             );
             oldest.say("cut too many daemons drain");
@@ -120,7 +114,7 @@ impl Generations {
 
     /// Connections that they have still.
     pub(super) fn active(&self) -> u64 {
-        let active = self.0.iter().map(|it| it.seen.active.load(Relaxed));
+        let active = self.0.iter().map(|it| it.active.load(Relaxed));
         active.sum()
     }
 
@@ -135,7 +129,7 @@ impl Generations {
             json!({
                 "pid": it.pid,
                 "since_s": it.since.elapsed().as_secs(),
-                "active": it.seen.active.load(Relaxed),
+                "active": it.active.load(Relaxed),
             })
         };
         self.0.iter().map(one).collect()

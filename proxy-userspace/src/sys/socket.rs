@@ -5,6 +5,8 @@ use std::{
     os::fd::{AsFd, AsRawFd as _},
 };
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 const IPV6_TRANSPARENT: libc::c_int = 75;
 /// `IPV6_2292PKTOPTIONS` of `linux/in6.h`.
 const IPV6_2292PKTOPTIONS: libc::c_int = 6;
@@ -96,6 +98,18 @@ fn control_message(
     }
     let Message { header, value, .. } = message;
     Ok((header.cmsg_level, header.cmsg_type, value))
+}
+
+/// Whether nobody is at the other end of a connection any more. The kernel is asked: what a runtime
+/// believes of one that it has just been given is out of date.
+#[must_use]
+pub fn has_hung_up(stream: &impl AsFd) -> bool {
+    let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    let answered = poll(&mut asked, PollTimeout::ZERO);
+    answered.is_ok()
+        && asked[0]
+            .revents()
+            .is_some_and(|is| is.contains(PollFlags::POLLHUP))
 }
 
 /// Sets an option that is an `int`.
