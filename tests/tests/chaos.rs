@@ -27,7 +27,7 @@ const NOBODY: &str = "198.51.100.0/24";
 fn everything_at_random() {
     let seed = number("WEIR_CHAOS_SEED").unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        now.as_nanos() as u64 % 1_000_000_007
+        now.as_secs() ^ u64::from(now.subsec_nanos())
     });
     let time = Duration::from_secs(number("WEIR_CHAOS_SECONDS").unwrap_or(SECONDS));
     eprintln!("WEIR_CHAOS_SEED={seed}");
@@ -302,6 +302,6 @@ impl Random {
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit as u64) as usize
+        usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
     }
 }
