@@ -5,7 +5,7 @@
 /// The object carries it in its section [`ABI_SECTION`]; the daemon refuses to attach, or to
 /// take over, programs with another one. Change it with every change to a shared struct, a map's
 /// type or capacity, or the order of an enum here.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// ELF section of the object that holds [`ABI_VERSION`] as a little-endian `u32`.
 pub const ABI_SECTION: &str = ".rodata.weir.abi";
@@ -88,6 +88,11 @@ pub mod map {
     /// LRU HASH of [`Datagram`](crate::fragment::Datagram) → [`Trace`](crate::fragment::Trace):
     /// what was done with the fragments of TCP that came last.
     pub const FRAGMENTS: &str = "FRAGMENTS";
+    /// LRU HASH of [`AddressBits`](crate::key::AddressBits) → `u64`: SYNs of a client that would
+    /// have been intercepted, in [`MODE_SHADOW`](crate::settings::MODE_SHADOW).
+    pub const SHADOW_CLIENTS: &str = "SHADOW_CLIENTS";
+    /// The same for destinations.
+    pub const SHADOW_ORIGINS: &str = "SHADOW_ORIGINS";
     /// LRU HASH of [`Packet`](crate::looping::Packet) → [`Sighting`](crate::looping::Sighting).
     pub const SIGHTED: &str = "SIGHTED";
     /// LRU HASH of [`Origin`](crate::looping::Origin) → [`Looping`](crate::looping::Looping).
@@ -112,6 +117,9 @@ pub const MAX_INTERFACES: u32 = 256;
 pub const MAX_SIGHTED: u32 = 1 << 12;
 /// As above.
 pub const MAX_LOOPING: u32 = 1 << 10;
+/// Most clients, and most destinations, that are counted in
+/// [`MODE_SHADOW`](crate::settings::MODE_SHADOW); the oldest goes first.
+pub const MAX_SHADOWED: u32 = 1 << 12;
 /// Most local routes.
 pub const MAX_OWN_ADDRESSES: u32 = 1 << 16;
 /// Flags of the arrays in [`map::BYPASS`]: `BPF_F_MMAPABLE | BPF_F_INNER_MAP`, so that the

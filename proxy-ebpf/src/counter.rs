@@ -39,11 +39,13 @@ pub enum Event {
     /// Resets by which a client shows that the answer to a connect of ours came to it by a way
     /// that does not pass us; untouched.
     AsymmetricReturn = 14,
+    /// SYNs that no worker could take, from a LAN that fails closed: answered with a reset.
+    Refused = 15,
 }
 
 impl Event {
     /// Number of slots.
-    pub const COUNT: u32 = 15;
+    pub const COUNT: u32 = 16;
 
     /// Every event, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -62,6 +64,7 @@ impl Event {
         Self::TinyFragment,
         Self::LoopBroken,
         Self::AsymmetricReturn,
+        Self::Refused,
     ];
 
     /// The word in `weir status --json`.
@@ -83,6 +86,7 @@ impl Event {
             Self::TinyFragment => "tiny-fragment",
             Self::LoopBroken => "loop-broken",
             Self::AsymmetricReturn => "asymmetric-return",
+            Self::Refused => "refused",
         }
     }
 }

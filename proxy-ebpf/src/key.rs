@@ -103,6 +103,24 @@ impl Flow {
     }
 }
 
+/// Where a client is between 0 and 99: the same at any time and on any host, and as likely
+/// anywhere. With a share of `n` per cent, those below `n` are intercepted, so that a larger share
+/// only adds clients.
+///
+/// It is of the whole address, also in IPv6: a LAN is one /64.
+#[inline(always)]
+#[must_use]
+pub const fn bucket(client: &Address) -> u32 {
+    let mut hash = 0;
+    let mut i = 0;
+    while i < 4 {
+        hash = mix(hash ^ u32::from_be(client[i]));
+        i += 1;
+    }
+    // 2^32 is no multiple of 100, by less than one in 40 million.
+    hash % 100
+}
+
 /// One round of a 32-bit finaliser (splitmix32's constants).
 const fn mix(mut x: u32) -> u32 {
     x ^= x >> 16;

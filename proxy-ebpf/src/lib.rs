@@ -8,6 +8,7 @@
 //! * [`framing`] — what is in front of a packet, by the type of its link
 //! * [`fragment`] — what is remembered of datagrams in fragments
 //! * [`packet`] — the bounds-checked walk from a frame to a TCP flow
+//! * [`refusal`] — the answer to a SYN that nobody takes
 //! * [`looping`] — packets that come back to us
 //! * [`output`] — connections of this host itself
 //! * [`verdict`] — what happens to a SYN, and every reason for it
@@ -29,5 +30,6 @@ pub mod key;
 pub mod looping;
 pub mod output;
 pub mod packet;
+pub mod refusal;
 pub mod settings;
 pub mod verdict;

@@ -6,6 +6,8 @@ use crate::abi::{MAX_FOLLOWED_PORTS, MAX_PORTS};
 pub const MODE_ENFORCE: u32 = 0;
 /// Intercept nothing new; flows that have a socket of ours stay with it.
 pub const MODE_DRAIN: u32 = 1;
+/// Intercept nothing new, but count what would be.
+pub const MODE_SHADOW: u32 = 2;
 
 /// Bit of [`Settings::families`] for IPv4.
 pub const FAMILY_IPV4: u32 = 1;
@@ -32,7 +34,7 @@ pub const LOOPING: u32 = 2;
 pub struct Settings {
     /// Bit that marks a packet for local delivery (`skb->mark`, host order).
     pub steer_mark: u32,
-    /// [`MODE_ENFORCE`] or [`MODE_DRAIN`].
+    /// [`MODE_ENFORCE`], [`MODE_DRAIN`] or [`MODE_SHADOW`].
     pub mode: u32,
     /// [`FAMILY_IPV4`] | [`FAMILY_IPV6`].
     pub families: u32,
@@ -44,8 +46,8 @@ pub struct Settings {
     pub overload: u32,
     /// Bit of `SO_MARK` of our sockets, host order.
     pub socket_mark: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Per cent of clients that are intercepted, 0 to 100; see [`key::bucket`](crate::key::bucket).
+    pub share: u32,
     /// IPv4, IPv6: 0, [`NO_RETURN_PATH`] or [`LOOPING`].
     pub valve: [u32; 2],
     /// How old a worker's heartbeat may be, in nanoseconds.
@@ -67,7 +69,7 @@ impl Settings {
         probe: 0,
         overload: 0,
         socket_mark: 0,
-        reserved: 0,
+        share: 100,
         valve: [0; 2],
         heartbeat_stale_ns: 0,
         ports: [0; MAX_PORTS],
@@ -121,8 +123,10 @@ pub struct Interface {
     pub bridge: u32,
     /// MAC address of that bridge.
     pub mac: [u8; 6],
+    /// Not 0: SYNs from here that no worker can take are refused.
+    pub closed: u8,
     /// 0.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
     /// The number by which bypass entries know it; 0: none is about it alone.
     pub lan: u32,
 }

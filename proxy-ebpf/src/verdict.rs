@@ -1,8 +1,8 @@
 //! What happens to a SYN, and every reason for it.
 
 use crate::{
-    key::{Address, Flow, IPV4},
-    settings::{MODE_ENFORCE, Settings},
+    key::{self, Address, Flow, IPV4},
+    settings::{MODE_DRAIN, MODE_SHADOW, Settings},
 };
 
 /// Why a flow is intercepted or left alone. One kebab-case word each ([`Reason::as_str`]), the
@@ -51,11 +51,15 @@ pub enum Reason {
     /// Our own connections to this origin, or all of a LAN's, come back to us: a router sends them
     /// here again.
     Looping = 18,
+    /// It would have been intercepted, but for the mode.
+    Shadow = 19,
+    /// The client is not among the share of those that are intercepted.
+    Canary = 20,
 }
 
 impl Reason {
     /// Number of reasons.
-    pub const COUNT: u32 = 19;
+    pub const COUNT: u32 = 21;
 
     /// Every reason, in the order of their slots.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -78,6 +82,8 @@ impl Reason {
         Self::VlanConflict,
         Self::OwnWay,
         Self::Looping,
+        Self::Shadow,
+        Self::Canary,
     ];
 
     /// The word.
@@ -103,6 +109,8 @@ impl Reason {
             Self::VlanConflict => "vlan-conflict",
             Self::OwnWay => "own-way",
             Self::Looping => "looping",
+            Self::Shadow => "shadow",
+            Self::Canary => "canary",
         }
     }
 }
@@ -185,7 +193,7 @@ pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
     if facts.is_our_syn() {
         return Reason::SelfLoop;
     }
-    if settings.mode != MODE_ENFORCE {
+    if settings.mode == MODE_DRAIN {
         return Reason::Draining;
     }
     match facts.route(flow) {
@@ -199,6 +207,15 @@ pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
         Bypass::Destination => return Reason::BypassDestination,
         Bypass::Source => return Reason::BypassSource,
     }
+    if key::bucket(&flow.saddr) >= settings.share {
+        return Reason::Canary;
+    }
+    // Before what a daemon that is dead, or hangs, may have said last.
+    match facts.listener(flow) {
+        Listener::Alive => {}
+        Listener::None => return Reason::NoListener,
+        Listener::Stale => return Reason::StaleHeartbeat,
+    }
     if let Some(reason) = facts.valve(flow)
         && !facts.is_probe(settings.probe)
     {
@@ -207,11 +224,10 @@ pub fn decide(settings: &Settings, flow: &Flow, facts: &impl Facts) -> Reason {
     if settings.overload != 0 {
         return Reason::Overload;
     }
-    match facts.listener(flow) {
-        Listener::Alive => Reason::Intercepted,
-        Listener::None => Reason::NoListener,
-        Listener::Stale => Reason::StaleHeartbeat,
+    if settings.mode == MODE_SHADOW {
+        return Reason::Shadow;
     }
+    Reason::Intercepted
 }
 
 /// Whether nothing beyond a link can have this destination: RFC 6890's registries, as far as
@@ -237,10 +253,7 @@ mod tests {
     use core::net::IpAddr;
 
     use super::*;
-    use crate::{
-        key,
-        settings::{FAMILY_IPV4, FAMILY_IPV6},
-    };
+    use crate::settings::{FAMILY_IPV4, FAMILY_IPV6, MODE_ENFORCE};
 
     struct World {
         arrived_on_lan: bool,
@@ -384,6 +397,13 @@ mod tests {
             ..settings()
         };
         assert_eq!(decide(&full, &f, &OPEN), Reason::Overload);
+        // What a dead daemon has said last does not hide that it is dead.
+        let dead = World {
+            valve: Some(Reason::NotDelivered),
+            listener: Listener::None,
+            ..OPEN
+        };
+        assert_eq!(decide(&full, &f, &dead), Reason::NoListener);
         let v4_only = Settings {
             families: FAMILY_IPV4,
             ..settings()
@@ -392,6 +412,63 @@ mod tests {
             decide(&v4_only, &flow("2001:db8::7"), &OPEN),
             Reason::FamilyOff
         );
+    }
+
+    #[test]
+    fn shadow_says_what_would_be_intercepted_and_nothing_else() {
+        let f = flow("203.0.113.7");
+        let shadow = Settings {
+            mode: crate::settings::MODE_SHADOW,
+            ..settings()
+        };
+        assert_eq!(decide(&shadow, &f, &OPEN), Reason::Shadow);
+        for (world, reason) in [
+            (
+                World {
+                    bypass: Bypass::Source,
+                    ..OPEN
+                },
+                Reason::BypassSource,
+            ),
+            (
+                World {
+                    listener: Listener::Stale,
+                    ..OPEN
+                },
+                Reason::StaleHeartbeat,
+            ),
+        ] {
+            assert_eq!(decide(&shadow, &f, &world), reason);
+        }
+    }
+
+    #[test]
+    fn a_larger_share_only_adds_clients() {
+        let mut before = 0;
+        for share in 0..=100 {
+            let settings = Settings {
+                share,
+                ..settings()
+            };
+            let taken = (0..2000u32).filter(|client| {
+                let flow = Flow {
+                    saddr: [(0x0a00_0000 + client).to_be(), 0, 0, 0],
+                    ..flow("203.0.113.7")
+                };
+                let taken = decide(&settings, &flow, &OPEN) == Reason::Intercepted;
+                assert_eq!(taken, key::bucket(&flow.saddr) < share);
+                taken
+            });
+            let taken = taken.count();
+            assert!(taken >= before);
+            // Neighbours are no more likely to be in it than others.
+            assert!(
+                taken.abs_diff(20 * share as usize) < 150,
+                "{share}: {taken}"
+            );
+            before = taken;
+        }
+        assert_eq!(before, 2000);
     }
 
     #[test]

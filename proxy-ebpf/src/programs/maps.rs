@@ -1,13 +1,15 @@
 //! The maps. Names, capacities and meanings: [`proxy_ebpf::abi`].
 
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
 };
 use proxy_ebpf::{
     abi::{
-        MAX_DIRECT_FLOWS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_WORKERS,
-        WENT_AROUND_LEN,
+        MAX_DIRECT_FLOWS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_OWN_ADDRESSES, MAX_SHADOWED,
+        MAX_WORKERS, WENT_AROUND_LEN,
     },
     counter::{self, DELIVERIES as DELIVERY_SLOTS, Delivery, Event},
     fragment::{Datagram, Trace},
@@ -57,6 +59,11 @@ pub(super) static TRANSLATING: Array<u32> = Array::with_max_entries(1, 0);
 pub(super) static FRAGMENTS: LruHashMap<Datagram, Trace> =
     LruHashMap::with_max_entries(MAX_FRAGMENTS, 0);
 
+#[map]
+static SHADOW_CLIENTS: LruHashMap<AddressBits, u64> = LruHashMap::with_max_entries(MAX_SHADOWED, 0);
+#[map]
+static SHADOW_ORIGINS: LruHashMap<AddressBits, u64> = LruHashMap::with_max_entries(MAX_SHADOWED, 0);
+
 /// Working memory of `weir_steer`: its stack has 512 bytes.
 #[repr(C)]
 pub(super) struct Scratch {
@@ -103,6 +110,24 @@ pub(super) fn count(event: Event) {
 #[inline(always)]
 pub(super) fn count_delivery(interface: u32, family: u32, what: Delivery) {
     bump(&DELIVERIES, counter::delivery(interface, family, what));
+}
+
+/// Counts both ends of a flow that would have been intercepted.
+#[inline(never)]
+pub(super) fn count_shadowed(flow: &Flow) {
+    tally(&SHADOW_CLIENTS, AddressBits::new(flow.family, flow.saddr));
+    tally(&SHADOW_ORIGINS, AddressBits::new(flow.family, flow.daddr));
+}
+
+#[inline(always)]
+fn tally(counts: &LruHashMap<AddressBits, u64>, address: AddressBits) {
+    match counts.get_ptr_mut(&address) {
+        Some(count) => unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) },
+        None => {
+            let _ = counts.insert(&address, 1, 0);
+            return;
+        }
+    };
 }
 
 #[inline(always)]

@@ -15,6 +15,7 @@ mod looping;
 mod maps;
 mod output;
 mod record;
+mod refuse;
 mod socket;
 mod steer;
 mod sweep;

@@ -28,6 +28,7 @@ use super::{
     bridge::Port,
     fragment,
     maps::{self, DIRECT_FLOWS, SCRATCH, SETTINGS, Scratch, count, count_flow},
+    refuse,
     socket::{self, Found},
     translation,
 };
@@ -187,12 +188,33 @@ impl Seen<'_> {
                 }
             }
             Reason::OwnAddress | Reason::LocalScope | Reason::FamilyOff => {}
+            Reason::NoListener | Reason::StaleHeartbeat if self.fails_closed() => self.refuse(),
+            Reason::Shadow => {
+                maps::count_shadowed(flow);
+                self.opening_direct();
+            }
             Reason::SelfLoop => self.break_loop(&flow.daddr, What::Ours),
             Reason::Looping => {
                 self.break_loop(&flow.daddr, What::Direct);
                 self.opening_direct();
             }
             _ => self.opening_direct(),
+        }
+    }
+
+    /// Whether what comes in by this interface and cannot be intercepted is refused.
+    #[inline(always)]
+    fn fails_closed(&self) -> bool {
+        maps::interface(self.ifindex()).is_some_and(|lan| lan.closed != 0)
+    }
+
+    /// A SYN that nobody takes, from a LAN that fails closed.
+    #[inline(always)]
+    fn refuse(&mut self) {
+        match socket::find(self.ctx, &self.segment.flow) {
+            // A retransmission: the connection was intercepted before.
+            Found::Connecting | Found::Live => self.mark(),
+            _ => self.action = refuse::refuse(self.ctx, self.network, self.segment),
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Place {
     pub slot: u32,
     /// The number by which bypass entries know it; 0 for what is no LAN.
     pub lan: u32,
+    /// Whether SYNs from here that no worker can take are refused.
+    pub closed: bool,
     /// The bridge that it is a port of, or that it is.
     pub bridge: Option<Bridge>,
 }
@@ -246,7 +248,8 @@ impl Dataplane {
             valve,
             bridge: place.bridge.map_or(0, |bridge| bridge.index),
             mac: place.bridge.map_or([0; 6], |bridge| bridge.mac),
-            reserved: [0; 2],
+            closed: u8::from(place.closed),
+            reserved: 0,
             lan: place.lan,
         };
         self.interfaces

@@ -10,6 +10,7 @@ pub mod neighbours;
 mod object;
 pub mod output;
 mod own;
+mod shadow;
 mod stations;
 mod translations;
 
@@ -95,6 +96,7 @@ pub struct Dataplane {
     looped: Array<MapData, u64>,
     stations: HashMap<MapData, [u8; 6], u32>,
     went_around: RingBuf<MapData>,
+    shadow: shadow::Shadowed,
     /// Where they are all pinned.
     maps: Option<Bpffs>,
     /// Whether they were another process's, whose programs may be attached still.
@@ -203,6 +205,7 @@ impl Dataplane {
             went_around: take(&mut ebpf, map::WENT_AROUND)?
                 .try_into()
                 .map_err(opening(map::WENT_AROUND))?,
+            shadow: shadow::Shadowed::new(&mut ebpf)?,
             maps,
             adopted,
             ebpf,

@@ -110,7 +110,8 @@ impl Dataplane {
             valve,
             bridge: 0,
             mac: [0; 6],
-            reserved: [0; 2],
+            closed: 0,
+            reserved: 0,
         };
         self.interfaces
             .insert(LOOPBACK, loopback, 0)
