@@ -182,6 +182,42 @@ fn origins_that_refuse() {
 }
 
 #[test]
+fn beyond_the_limit_of_connections_new_flows_wait_if_they_are_to() {
+    let world = with("[intercept]\non_overload = \"queue\"\n[limits]\nconnections = 4\n");
+    let mut open: Vec<_> = (0..4)
+        .map(|index| {
+            let mut connection = world.connect(Family::BOTH[index % 2]);
+            assert!(connection.echo("/").unwrap().intercepted());
+            connection
+        })
+        .collect();
+    until(SOON, "the limit being told", || {
+        world.weir.status()["overload"] == serde_json::json!(["connections"])
+    });
+    let mut waiting = Family::BOTH.map(|family| {
+        let mut connection = world.connect(family);
+        connection
+            .send("GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+            .unwrap();
+        connection
+    });
+    let seen = world.origin.connections();
+    for connection in &mut open {
+        assert!(connection.echo("/").unwrap().intercepted());
+    }
+    assert_eq!(world.origin.connections(), seen, "they wait");
+    drop(open);
+    for connection in &mut waiting {
+        assert_eq!(connection.response().unwrap().status, 200);
+    }
+    assert_eq!(world.weir.flows("overload"), 0);
+    assert_eq!(world.weir.flows("intercepted"), 6);
+    until(SOON, "the end of it", || {
+        world.weir.status()["overload"] == serde_json::json!([])
+    });
+}
+
+#[test]
 fn beyond_the_limit_of_connections_new_flows_go_direct() {
     let world = with("[limits]\nconnections = 16\n");
     let mut open: Vec<Connection> = Vec::new();

@@ -321,3 +321,20 @@ fn direct(family: Family) -> bool {
     let echo = weir_tests::dial(&way).and_then(|mut connection| connection.echo("/"));
     echo.is_ok_and(|echo| echo.direct())
 }
+
+#[test]
+fn the_command_says_what_has_come_of_it() {
+    let world = World::new();
+    for (config, code, words) in [
+        ("[intercept]\nports = [80, 8080]\n", 0, ""),
+        ("[intercept]\nprots = [80]\n", 2, "ports"),
+        ("[host]\ntable = 4711\n", 2, "host.table"),
+    ] {
+        world.weir.configure(config);
+        let output = world.weir.command(&["reload"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(words), "{said}");
+        assert_eq!(world.weir.status()["ports"], serde_json::json!([80, 8080]));
+    }
+}

@@ -122,12 +122,13 @@ pub(super) fn count_shadowed(flow: &Flow) {
 #[inline(always)]
 fn tally(counts: &LruHashMap<AddressBits, u64>, address: AddressBits) {
     match counts.get_ptr_mut(&address) {
-        Some(count) => unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) },
+        Some(count) => {
+            unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) };
+        }
         None => {
             let _ = counts.insert(&address, 1, 0);
-            return;
         }
-    };
+    }
 }
 
 #[inline(always)]

@@ -46,6 +46,9 @@ enum Command {
     Status(status::Args),
     /// Looks for what of this host interception does not go with; changes nothing.
     Doctor(doctor::Args),
+    /// Has the daemon read its configuration again; one that is wrong, or that cannot be had without
+    /// a restart, changes nothing.
+    Reload(Instance),
     /// Starts another process, of a new version perhaps, that takes over from the running daemon.
     Upgrade(upgrade::Args),
     /// Ends the daemon and undoes everything, also after a crash.
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Bypass(args) => bypass::run(args),
         Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Reload(instance) => ask(&instance.instance, &Request::Reload).map(|_| ()),
         Command::Upgrade(args) => upgrade::run(&args),
         Command::Down(instance) => daemon::down(&instance.instance),
         Command::Config(args) => config::run(&args),

@@ -50,7 +50,7 @@ fn screen(status: &Value) -> String {
     for interface in status["interfaces"].as_array().into_iter().flatten() {
         let attached = interface["attached"].as_bool().unwrap_or(false);
         lines.push(format!(
-            "  {:<4} {:<15} {}",
+            "  {:<4} {:<15} {}{}",
             text(&interface["role"]),
             text(&interface["name"]),
             match interface["framing"].as_str() {
@@ -59,6 +59,42 @@ fn screen(status: &Value) -> String {
                 Some("none") => format!("{} (no link-layer header)", text(&interface["kind"])),
                 _ => text(&interface["kind"]).to_owned(),
             },
+            if interface["on_failure"] == "closed" {
+                ", fails closed"
+            } else {
+                ""
+            },
+        ));
+    }
+    if status["share"] != 100 {
+        lines.push(format!("SHARE: {} % of clients", status["share"]));
+    }
+    for (title, key) in [
+        ("would be intercepted most", "clients"),
+        ("and most often to", "destinations"),
+    ] {
+        let most = status["shadow"][key].as_array().into_iter().flatten();
+        let most: Vec<_> = most
+            .map(|it| format!("{} ({})", text(&it["address"]), it["flows"]))
+            .collect();
+        if !most.is_empty() {
+            lines.push(format!("{title}: {}", most.join(", ")));
+        }
+    }
+    for limit in status["overload"].as_array().into_iter().flatten() {
+        lines.push(format!("OVERLOAD: {}", text(limit)));
+    }
+    let draining = &status["draining"];
+    if !draining.is_null() {
+        lines.push(format!(
+            "STOPPING: {} connections, cut in {} s",
+            draining["connections"], draining["left_s"]
+        ));
+    }
+    for generation in status["generations"].as_array().into_iter().flatten() {
+        lines.push(format!(
+            "earlier daemon {}: {} connections, since {} s",
+            generation["pid"], generation["active"], generation["since_s"]
         ));
     }
     for warning in status["warnings"].as_array().into_iter().flatten() {

@@ -98,7 +98,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 63] = [
+pub(super) static KEYS: [Key; 69] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
          come and go. `--lan` replaces the list."),
@@ -111,8 +111,20 @@ pub(super) static KEYS: [Key; 63] = [
         "Destination ports that are watched, 1 to 8 of them."),
     key!(intercept.families: families(), fixed,
         "\"ipv4\", \"ipv6\" or both."),
-    key!(intercept.on_failure: on_failure(), live,
-        "New flows while no worker can take them: \"open\" lets them go direct."),
+    key!(intercept.mode: word(), live,
+        "\"enforce\" intercepts; \"shadow\" touches nothing and counts what would be, by reason,\n\
+         client and destination (`weir status`)."),
+    key!(intercept.share: number(0..=100), live,
+        "Per cent of clients that are intercepted, by a hash of their address: a larger share\n\
+         only adds some (0 to 100)."),
+    key!(intercept.on_failure: word(), live,
+        "New flows while the daemon is dead or hangs: \"open\" lets them go direct, \"closed\"\n\
+         refuses them at once. A stop lets everything go direct."),
+    key!(intercept.fail_closed: interfaces(), live,
+        "LANs, by name or pattern, that are \"closed\" whatever on_failure says."),
+    key!(intercept.on_overload: word(), live,
+        "New flows beyond a limit of [limits]: \"open\" lets them go direct, \"queue\" has them\n\
+         wait until there is room."),
     key!(intercept.heartbeat_stale: duration(BLINK..=MINUTE), fixed,
         "A worker that has given no sign of life for so long is passed by (100ms to 1m)."),
     key!(intercept.output: boolean(), fixed,
@@ -154,6 +166,11 @@ pub(super) static KEYS: [Key; 63] = [
         "Client connections at once; beyond it new flows go direct (1 to 1000000)."),
     key!(limits.client_connections: count(1..=1_000_000), live,
         "Connections of one client address at once; beyond it: 503 (1 to 1000000)."),
+    key!(limits.accept_queue: count(1..=4096), live,
+        "Connections that wait for one listener to be accepted; beyond it new flows go direct\n\
+         (1 to 4096)."),
+    key!(limits.worker_lag: duration(INSTANT..=MINUTE), live,
+        "How late a worker may be; beyond it new flows go direct (up to 1m)."),
     key!(limits.memory: size(MIB..=TIB), live,
         "Buffers of all connections together; beyond it new flows go direct (from 1MiB)."),
     key!(limits.head: size(KIB..=MIB), live,

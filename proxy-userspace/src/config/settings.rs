@@ -51,8 +51,18 @@ pub struct Intercept {
     pub ports: Vec<u16>,
     /// Address families. Default: both.
     pub families: Families,
+    /// Whether flows are intercepted, or only counted. Default: they are.
+    pub mode: Mode,
+    /// Per cent of clients that are intercepted, by a hash of their address, 0 to 100. Default:
+    /// all.
+    pub share: u32,
     /// What becomes of new flows while no worker can take them. Default: they go direct.
     pub on_failure: OnFailure,
+    /// LANs, by name or [pattern](super::is_link_pattern), that fail closed whatever `on_failure`
+    /// is. Default: none.
+    pub fail_closed: Vec<String>,
+    /// What becomes of new flows at a limit. Default: they go direct.
+    pub on_overload: OnOverload,
     /// How old a worker's heartbeat may be before new flows pass it by. Default: 1 s.
     pub heartbeat_stale: Duration,
     /// Whether this host's own connections are intercepted as well. Default: no.
@@ -76,7 +86,11 @@ impl Default for Intercept {
                 ipv4: true,
                 ipv6: true,
             },
+            mode: Mode::Enforce,
+            share: 100,
             on_failure: OnFailure::Open,
+            fail_closed: Vec::new(),
+            on_overload: OnOverload::Open,
             heartbeat_stale: Duration::from_secs(1),
             output: false,
             defragment: false,
@@ -102,11 +116,31 @@ pub enum Missing {
     Wait,
 }
 
-/// What becomes of new flows while no worker can take them.
+/// Whether flows are intercepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// They are.
+    Enforce,
+    /// Nothing is touched; what would be intercepted is counted.
+    Shadow,
+}
+
+/// What becomes of new flows while no worker can take them: the daemon is dead, or hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     /// They go direct.
     Open,
+    /// They are refused: the client's connect fails at once.
+    Closed,
+}
+
+/// What becomes of new flows at a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOverload {
+    /// They go direct.
+    Open,
+    /// They wait until there is room.
+    Queue,
 }
 
 /// `[spoof]`
@@ -239,6 +273,12 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one client address at once; beyond it: 503. Default: 4,000.
     pub client_connections: usize,
+    /// Connections that wait to be accepted by one listener; beyond it new flows go direct.
+    /// Default: 1,024.
+    pub accept_queue: usize,
+    /// How late a worker may be with what it does at regular intervals; beyond it new flows go
+    /// direct. Default: 1 s.
+    pub worker_lag: Duration,
     /// Buffers of all sessions together, bytes; beyond it new flows go direct. Default: 512 MiB.
     pub memory: usize,
     /// The head of a request or response, bytes. Default: 64 KiB.
@@ -274,6 +314,8 @@ impl Default for Limits {
         Self {
             connections: 16_000,
             client_connections: 4_000,
+            accept_queue: 1024,
+            worker_lag: Duration::from_secs(1),
             memory: 512 * 1024 * 1024,
             head: 64 * 1024,
             fields: 128,

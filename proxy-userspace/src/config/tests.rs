@@ -33,7 +33,11 @@ wan = ["eth0"]
 missing = "wait"
 ports = [80, 8080]
 families = ["ipv6"]
-on_failure = "open"
+mode = "shadow"
+share = 5
+on_failure = "closed"
+fail_closed = ["guest*"]
+on_overload = "queue"
 heartbeat_stale = "500ms"
 output = true
 defragment = true
@@ -53,6 +57,8 @@ host_strict_clients = ["10.0.0.0/8", "fd00::1"]
 host_dns = true
 [limits]
 client_connections = 4
+accept_queue = 12
+worker_lag = "70ms"
 memory = "3GiB"
 min_send_rate = "0B"
 min_receive_rate = "1KiB"
@@ -115,7 +121,11 @@ fn every_key_is_read_into_its_type() {
                 ipv4: false,
                 ipv6: true,
             },
-            on_failure: OnFailure::Open,
+            mode: Mode::Shadow,
+            share: 5,
+            on_failure: OnFailure::Closed,
+            fail_closed: vec!["guest*".into()],
+            on_overload: OnOverload::Queue,
             heartbeat_stale: Duration::from_millis(500),
             output: true,
             defragment: true,
@@ -142,6 +152,8 @@ fn every_key_is_read_into_its_type() {
         limits: Limits {
             connections: 5,
             client_connections: 4,
+            accept_queue: 12,
+            worker_lag: Duration::from_millis(70),
             memory: 3 << 30,
             head: 2048,
             fields: 7,

@@ -29,10 +29,11 @@ const BEATS: u32 = 5;
 pub(super) struct Beginning {
     pub(super) policy: Policy,
     pub(super) settings: Settings,
-    pub(super) listeners: Vec<Vec<(u8, TcpListener)>>,
     pub(super) signals: Signals,
     pub(super) group: Option<Gid>,
     pub(super) taking_over: bool,
+    /// The programs of a daemon that died are attached still, and refuse what is closed.
+    pub(super) replacing: bool,
 }
 
 /// Everything that changes the host.
@@ -66,11 +67,19 @@ pub(super) async fn begin(
 
     keeper.listen = Some(keeper.dataplane.attach_listen(netns::current()?)?);
     let links = links::list(&keeper.handle).await?;
+    if beginning.replacing {
+        // What is closed is not to be open for a moment. Without heartbeats nothing is
+        // intercepted yet.
+        keeper.dataplane.set_settings(beginning.settings)?;
+        keeper.tell_roles(&links)?;
+    }
     if let Some(fault) = keeper.follow_links(&links).await.into_iter().next() {
         return Err(fault);
     }
     if beginning.taking_over {
         keeper.dataplane.show_bypass()?;
+    }
+    if beginning.taking_over || beginning.replacing {
         keeper.replace_predecessor(&links)?;
     }
     keeper.tend_bridge().await;
@@ -79,7 +88,7 @@ pub(super) async fn begin(
     let run_dir = claim.run_dir();
     let inputs = Inputs::new(changes, beginning.signals, run_dir, beginning.group)?;
     // If another daemon is there still, both accept until it gives up.
-    let workers = begin_work(keeper, beginning.policy, beginning.listeners)?;
+    let workers = begin_work(keeper, beginning.policy)?;
     // Until here no port is watched, but those that were.
     keeper.dataplane.set_settings(Settings {
         families: settings::bits(&keeper.families),
@@ -90,15 +99,13 @@ pub(super) async fn begin(
 }
 
 /// Starts the workers.
-fn begin_work(
-    keeper: &mut Keeper,
-    policy: Policy,
-    listeners: Vec<Vec<(u8, TcpListener)>>,
-) -> Result<Vec<Worker>> {
+fn begin_work(keeper: &mut Keeper, policy: Policy) -> Result<Vec<Worker>> {
     let config = &keeper.options.config;
     let shared = watch::Sender::new(keeper.lasting.shared(config, policy, keeper.connections));
     let heartbeats = keeper.dataplane.heartbeats();
-    let start = |(index, listeners)| {
+    let start = |(index, listeners): (u32, &Vec<(u8, TcpListener)>)| {
+        let listeners = listeners.iter().map(|(_, listener)| listener.try_clone());
+        let listeners = listeners.collect::<Result<_, _>>()?;
         // Its own first one may come later than the first client.
         heartbeats.beat(index);
         Worker::start(Assignment {
@@ -110,7 +117,7 @@ fn begin_work(
         })
         .context("cannot start a worker")
     };
-    let workers = (0..).zip(listeners).map(start).collect();
+    let workers = (0..).zip(&keeper.listeners).map(start).collect();
     keeper.shared = Some(shared);
     workers
 }

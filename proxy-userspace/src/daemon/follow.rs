@@ -75,6 +75,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Tells the programs of all interfaces before any of them is attached.
+    pub(super) fn tell_roles(&mut self, links: &[Link]) -> Result<()> {
+        for place in self.interfaces.iter().filter_map(|it| it.find(links).ok()) {
+            self.dataplane.set_role(&place, [0; 2])?;
+        }
+        Ok(())
+    }
+
     /// Attaches what is ours of these links, and lets go of what is no longer. What could not be
     /// attached is returned; it is tried again with the next change.
     pub(super) async fn follow_links(&mut self, links: &[Link]) -> Vec<Error> {

@@ -120,8 +120,8 @@ impl Running {
         let [instance, netns] = self.claim.locks().context("this process has no locks")?;
         add(Part::InstanceLock, instance)?;
         add(Part::NamespaceLock, netns)?;
-        for (worker, it) in (0..).zip(&self.workers) {
-            for (family, listener) in it.listeners() {
+        for (worker, listeners) in (0..).zip(&keeper.listeners) {
+            for &(family, ref listener) in listeners {
                 add(Part::Listener { worker, family }, listener.as_fd())?;
             }
         }

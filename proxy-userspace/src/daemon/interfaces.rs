@@ -14,7 +14,7 @@ use super::{
     roles::{self, Given, ONE_ARMED, Roles},
 };
 use crate::{
-    config::{Config, Missing},
+    config::{Config, Intercept, Missing, OnFailure, matches_link},
     dataplane::attach::Place,
     fault::Fault,
     netconf::links::Link,
@@ -34,6 +34,8 @@ pub(super) struct Interface {
     pub(super) slot: u32,
     /// The number by which bypass entries know it; 0 for what is no LAN.
     pub(super) lan: u32,
+    /// Whether it fails closed.
+    closed: bool,
     /// The pattern that brought it; it goes from the list with the link.
     pub(super) pattern: Option<String>,
     /// The kernel's word for its link type when it was there last; empty if it never was.
@@ -53,11 +55,21 @@ impl Interface {
             role,
             slot,
             lan: 0,
+            closed: false,
             pattern: pattern.map(str::to_owned),
             kind: String::new(),
             bridge: None,
             place: None,
             attached: 0,
+        }
+    }
+
+    /// What becomes of new flows from here that no worker can take; `null` for what is no LAN.
+    pub(super) const fn on_failure(&self) -> Option<&'static str> {
+        match (self.role & ROLE_LAN, self.closed) {
+            (0, _) => None,
+            (_, true) => Some("closed"),
+            (_, false) => Some("open"),
         }
     }
 
@@ -87,6 +99,7 @@ impl Interface {
             role: self.role,
             slot: self.slot,
             lan: self.lan,
+            closed: self.closed,
             bridge: self.find_bridge(link, links)?,
         })
     }
@@ -95,6 +108,7 @@ impl Interface {
 /// All of them, and the prefixes that are this host's own.
 pub(super) struct Interfaces {
     pub(super) roles: Roles,
+    closing: Closing,
     /// The bridge that they are ports of, if they are.
     bridge: Option<String>,
     /// Those that are named, their bridge, then those that patterns brought.
@@ -141,6 +155,10 @@ impl Interfaces {
             interface.check(links, config.intercept.missing)?;
             list.push(interface);
         }
+        let closing = Closing::new(&config.intercept);
+        for interface in &mut list {
+            interface.closed = closing.closes(interface);
+        }
         let bridge = bridge.map(str::to_owned);
         if list.len() > MAX_INTERFACES as usize {
             return Err(Fault::Usage(format!(
@@ -150,6 +168,7 @@ impl Interfaces {
         }
         Ok(Self {
             roles,
+            closing,
             bridge,
             list,
             refused: Vec::new(),
@@ -188,12 +207,22 @@ impl Interfaces {
     ) -> Option<usize> {
         let taken: BTreeSet<u32> = self.iter().map(|interface| interface.slot).collect();
         let slot = (0..MAX_INTERFACES).find(|slot| !taken.contains(slot))?;
-        self.list.push(Interface {
+        let mut interface = Interface {
             bridge: self.bridge.clone(),
             lan: number(lists, name, role),
             ..Interface::new(name, role, slot, Some(pattern))
-        });
+        };
+        interface.closed = self.closing.closes(&interface);
+        self.list.push(interface);
         Some(self.list.len() - 1)
+    }
+
+    /// Fails open and closed as this configuration says, when the programs are told next.
+    pub(super) fn set_closing(&mut self, intercept: &Intercept) {
+        self.closing = Closing::new(intercept);
+        for interface in &mut self.list {
+            interface.closed = self.closing.closes(interface);
+        }
     }
 
     /// Takes one that a pattern brought from the list.
@@ -246,6 +275,33 @@ impl Interface {
             }
         }
     }
+}
+
+/// Which LANs fail closed.
+struct Closing {
+    all: bool,
+    /// Names and patterns.
+    some: Vec<String>,
+}
+
+impl Closing {
+    fn new(intercept: &Intercept) -> Self {
+        Self {
+            all: intercept.on_failure == OnFailure::Closed,
+            some: intercept.fail_closed.clone(),
+        }
+    }
+
+    fn closes(&self, interface: &Interface) -> bool {
+        let named =
+            |entry: &String| *entry == interface.name || matches_link(entry, &interface.name);
+        interface.role & ROLE_LAN != 0 && (self.all || self.some.iter().any(named))
+    }
+}
+
+/// Whether any LAN is to fail closed.
+pub(super) fn any_closed(intercept: &Intercept) -> bool {
+    intercept.on_failure == OnFailure::Closed || !intercept.fail_closed.is_empty()
 }
 
 /// The number by which bypass entries know an interface, if it is a LAN.

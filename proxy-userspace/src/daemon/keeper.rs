@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    net::TcpListener,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,6 +29,7 @@ use super::{
     learn,
     looping::Loops,
     output::Output,
+    overload::Overload,
     ports, retire,
     settings::{self, Lasting},
     status, stop,
@@ -49,9 +51,6 @@ use crate::{
 /// How long changes of the network are let settle before warnings are looked at: they come in
 /// bursts. Links and addresses are not let wait.
 const SETTLE: Duration = Duration::from_millis(20);
-
-/// Clients can cause an overload as often as they like; it is told no oftener than this.
-const OVERLOAD_QUIET: Duration = Duration::from_secs(10);
 
 /// The daemon's state.
 pub(super) struct Keeper {
@@ -89,7 +88,9 @@ pub(super) struct Keeper {
     pub(super) seen: mpsc::Receiver<Event>,
     /// The limit in force.
     pub(super) connections: usize,
-    pub(super) overload_told: Option<Instant>,
+    /// The listeners of each worker, by family, for who is to be told of them.
+    pub(super) listeners: Vec<Vec<(u8, TcpListener)>>,
+    pub(super) overload: Overload,
     pub(super) feeds_looked_at: Option<Instant>,
     /// Daemons that this one has taken over from.
     pub(super) generations: Generations,
@@ -150,6 +151,7 @@ impl Keeper {
                 let reload = matches!(request, Request::Reload);
                 let _ = reply.send(self.answer(request));
                 if reload {
+                    self.links_changed().await;
                     self.look_around().await;
                 }
                 if stop {
@@ -175,6 +177,7 @@ impl Keeper {
             _ = inputs.signals.hangup.recv() => match self.reload() {
                 Ok(()) => {
                     tracing::info!("configuration reloaded");
+                    self.links_changed().await;
                     self.look_around().await;
                 }
                 Err(error) => tracing::error!(
@@ -241,6 +244,10 @@ impl Keeper {
             overload: now.overload,
             ..kernel
         })?;
+        if new.intercept.mode != self.options.config.intercept.mode {
+            self.dataplane.forget_shadowed()?;
+        }
+        self.interfaces.set_closing(&new.intercept);
         self.connections = super::preflight::connection_limit(new.limits.connections);
         if let Some(shared) = &self.shared {
             shared.send_replace(self.lasting.shared(&new, policy, self.connections));
@@ -265,43 +272,13 @@ impl Keeper {
         self.look_at_conntrack();
         self.generations.look();
         let mut settings = *self.dataplane.settings();
-        settings.overload = u32::from(self.overloaded(settings.overload != 0));
+        settings.overload = u32::from(self.overloaded());
         settings.valve = self.way_out();
         if settings != *self.dataplane.settings()
             && let Err(error) = self.dataplane.set_settings(settings)
         {
             tracing::error!(%error, "cannot tell the kernel");
         }
-    }
-
-    /// Whether new flows should go direct: from 7/8 of a limit up, until 3/4 is reached again.
-    fn overloaded(&mut self, already: bool) -> bool {
-        let active = self.lasting.stats.active();
-        let limit = self.connections as u64;
-        let memory = self.lasting.stats.memory();
-        let memory_limit = self.options.config.limits.memory as u64;
-        let translations = self.translations.count();
-        let overloaded = self.translations.full(already)
-            || if already {
-                active > limit * 3 / 4 || memory > memory_limit / 4 * 3
-            } else {
-                active >= settings::pressure(self.connections) || memory > memory_limit / 8 * 7
-            };
-        let quiet = self
-            .overload_told
-            .is_some_and(|then| then.elapsed() < OVERLOAD_QUIET);
-        if overloaded && !already && !quiet {
-            tracing::warn!(
-                active,
-                limit,
-                memory,
-                memory_limit,
-                translations,
-                "overloaded: new flows go direct"
-            );
-            self.overload_told = Some(Instant::now());
-        }
-        overloaded
     }
 }
 

@@ -18,6 +18,7 @@ mod learn;
 mod looping;
 mod moved;
 mod output;
+mod overload;
 mod ports;
 mod preflight;
 mod retire;

@@ -37,7 +37,7 @@ pub(super) async fn retire(running: Running, successor: UnixStream) -> Result<()
         mut workers,
         claim,
     } = running;
-    for worker in &mut workers {
+    for worker in &workers {
         worker.retire();
     }
     keeper.lasting.drain.cancel();

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use proxy_ebpf::{
     abi::{MAX_PORTS, MAX_WORKERS},
-    settings::{FAMILY_IPV4, FAMILY_IPV6, MODE_ENFORCE, Settings},
+    settings::{FAMILY_IPV4, FAMILY_IPV6, MODE_ENFORCE, MODE_SHADOW, Settings},
 };
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, AccessTarget, Config, LogFormat, LogQuery, SpoofSource, Ttl},
+    config::{self, AccessTarget, Config, LogFormat, LogQuery, Mode, OnOverload, SpoofSource, Ttl},
     http::HeadLimits,
     learn::Reports,
     netconf::delivery::Plan,
@@ -35,7 +35,11 @@ pub(super) fn kernel(config: &Config, families: &[u8], workers: u32) -> Settings
     Settings {
         steer_mark: config.host.steer_mark,
         socket_mark: config.host.socket_mark,
-        mode: MODE_ENFORCE,
+        mode: match config.intercept.mode {
+            Mode::Enforce => MODE_ENFORCE,
+            Mode::Shadow => MODE_SHADOW,
+        },
+        share: config.intercept.share,
         families: bits(families),
         workers,
         probe: config.valve.probe,
@@ -158,6 +162,7 @@ impl Lasting {
         let rate = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         Arc::new(Shared {
             connections,
+            queue: config.intercept.on_overload == OnOverload::Queue,
             client_connections: config.limits.client_connections,
             memory: config.limits.memory as u64,
             relief: pressure(connections),

@@ -21,10 +21,11 @@ use super::{
     generations::Generations,
     inputs::{Inputs, Signals},
     instance::Claim,
-    interfaces::Interfaces,
+    interfaces::{self, Interfaces},
     keeper::{Keeper, Running},
     learn,
     looping::Loops,
+    overload::Overload,
     ports, preflight,
     settings::{self, DECLINING, Lasting},
     surroundings,
@@ -100,8 +101,10 @@ async fn start_claimed(
         takeover.adopt_output()?;
     }
     let taking_over = takeover.is_some();
+    let replacing = !taking_over && interfaces::any_closed(&config.intercept);
     if !taking_over {
-        undo::leftovers(&options.instance, netns::current_id()?, &config.host)?;
+        let netns = netns::current_id()?;
+        undo::leftovers(&options.instance, netns, &config.host, replacing)?;
     }
     let families = preflight::families(config.intercept.families);
     if let Some(takeover) = &takeover {
@@ -119,7 +122,7 @@ async fn start_claimed(
     if !taking_over {
         // We hold the namespace's lock, so whatever of ours is still here is a dead daemon's, also
         // where its journal is lost.
-        for link in &links {
+        for link in links.iter().filter(|_| !replacing) {
             attach::detach_all(&link.name, link.index)?;
         }
         delivery::remove_all(&handle, plan.table).await?;
@@ -154,6 +157,9 @@ async fn start_claimed(
         Some(takeover) => Dataplane::adopt(room, takeover.maps()?)?,
         None => Dataplane::load(room)?,
     };
+    if replacing {
+        dataplane.expect_predecessors();
+    }
     let settings = settings::kernel(config, &families, workers);
     let settings = settings::keep_following(settings, dataplane.settings())
         .ok_or_else(|| Fault::Usage(settings::TOO_MANY_PORTS.to_owned()))?;
@@ -214,7 +220,8 @@ async fn start_claimed(
         shared: None,
         listen: None,
         connections,
-        overload_told: None,
+        listeners,
+        overload: Overload::default(),
         feeds_looked_at: None,
         generations: Generations::default(),
         stopping: None,
@@ -240,10 +247,10 @@ async fn start_claimed(
     let beginning = Beginning {
         policy,
         settings,
-        listeners,
         signals,
         group,
         taking_over,
+        replacing,
     };
     let begun = begin(&mut keeper, beginning, claim).await;
     let Some(takeover) = takeover else {

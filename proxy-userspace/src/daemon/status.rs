@@ -1,9 +1,13 @@
 //! What the daemon says of itself.
 
-use std::io::Write as _;
+use std::{io::Write as _, net::IpAddr};
 
 use anyhow::Result;
-use proxy_ebpf::{counter::Event, settings::MODE_DRAIN, verdict::Reason};
+use proxy_ebpf::{
+    counter::Event,
+    settings::{MODE_DRAIN, MODE_SHADOW},
+    verdict::Reason,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -12,6 +16,9 @@ use super::{
     keeper::Keeper,
     roles::{Entry, role_name},
 };
+
+/// So many clients and destinations are listed.
+const TOP: usize = 10;
 
 /// The line that scripts wait for.
 pub(super) fn announce(keeper: &Keeper) {
@@ -45,6 +52,19 @@ impl Keeper {
     /// Connections here and in earlier daemons.
     pub(super) fn under_way(&self) -> u64 {
         self.lasting.stats.active() + self.generations.active()
+    }
+
+    /// Who would be intercepted most, and to where; `null` but in shadow mode.
+    fn shadow_status(&self) -> Value {
+        if self.dataplane.settings().mode != MODE_SHADOW {
+            return Value::Null;
+        }
+        let [clients, origins] = self.dataplane.shadowed(TOP).map(|most| {
+            let one =
+                |(address, flows): (IpAddr, u64)| json!({ "address": address, "flows": flows });
+            most.into_iter().map(one).collect::<Value>()
+        });
+        json!({ "clients": clients, "destinations": origins })
     }
 
     /// How far a stop has come.
@@ -81,6 +101,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
                 "kind": interface.kind,
                 "framing": interface.place.map(|place| place.framing.as_str()),
                 "attached": interface.place.is_some(),
+                "on_failure": interface.on_failure(),
                 "reattached": interface.attached.saturating_sub(1),
                 "pattern": interface.pattern,
             })
@@ -110,7 +131,14 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptime_s": keeper.started.elapsed().as_secs(),
-        "mode": if keeper.dataplane.settings().mode == MODE_DRAIN { "draining" } else { "enforce" },
+        "mode": match keeper.dataplane.settings().mode {
+            MODE_DRAIN => "draining",
+            MODE_SHADOW => "shadow",
+            _ => "enforce",
+        },
+        "share": keeper.dataplane.settings().share,
+        "shadow": keeper.shadow_status(),
+        "overload": keeper.overload.reached().collect::<Vec<_>>(),
         "valve": valves.first().map(|valve| &valve["reason"]),
         "valves": valves,
         "interfaces": interfaces,

@@ -82,6 +82,8 @@ async fn drain(keeper: &mut Keeper, inputs: &mut Inputs, workers: &mut [Worker])
         tracing::error!(%error, "cannot tell the kernel to let new flows pass");
     }
     keeper.lasting.drain.cancel();
+    // From now on they are the workers' alone, and closed when those are done with them.
+    keeper.listeners.clear();
     let started = Instant::now();
     let deadline = keeper.options.config.limits.drain;
     keeper.stopping = Some(started + deadline);
@@ -91,7 +93,6 @@ async fn drain(keeper: &mut Keeper, inputs: &mut Inputs, workers: &mut [Worker])
     let generations = keeper.generations.clone();
     let mut done = std::pin::pin!(async {
         let own = async {
-            workers.iter_mut().for_each(Worker::keep_listeners);
             for worker in workers {
                 let _ = (&mut worker.done).await;
             }

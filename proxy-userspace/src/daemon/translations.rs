@@ -48,16 +48,6 @@ impl Translations {
     pub(super) const fn count(&self) -> u32 {
         self.count
     }
-
-    /// Whether new flows had better go direct: from 7/8 of the room up, until 3/4 is reached
-    /// again.
-    pub(super) const fn full(&self, already: bool) -> bool {
-        if already {
-            self.count > self.capacity / 4 * 3
-        } else {
-            self.count > self.capacity / 8 * 7
-        }
-    }
 }
 
 impl Keeper {

@@ -37,10 +37,16 @@ pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 /// tuple as soon as no program steers around it; then the programs; then rules and routes, which
 /// only concern packets that a program has marked.
 pub(super) async fn undo(journal: &Journal, patience: Duration) -> Result<()> {
+    undo_all(journal, patience, false).await
+}
+
+async fn undo_all(journal: &Journal, patience: Duration, keep_programs: bool) -> Result<()> {
     end_sockets(journal.socket_mark, patience).await;
     let handle = netconf::connect()?;
-    for link in links::list(&handle).await? {
-        attach::detach_all(&link.name, link.index)?;
+    if !keep_programs {
+        for link in links::list(&handle).await? {
+            attach::detach_all(&link.name, link.index)?;
+        }
     }
     moved::detach_elsewhere(&journal.programs);
     delivery::remove_all(&handle, journal.table).await?;
@@ -65,6 +71,10 @@ fn put_back(sysctls: &BTreeMap<String, String>) {
 /// The same in the network namespace that the journal names, from a thread of its own. A
 /// namespace that is gone has taken everything with it.
 pub(super) fn undo_elsewhere(journal: &Journal) -> Result<()> {
+    undo_there(journal, false)
+}
+
+fn undo_there(journal: &Journal, keep_programs: bool) -> Result<()> {
     let work = || -> Result<()> {
         if netns::current_id()? != journal.netns && !netns::enter_id(journal.netns)? {
             tracing::info!(
@@ -76,7 +86,7 @@ pub(super) fn undo_elsewhere(journal: &Journal) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(undo(journal, LAST_WORDS))
+        runtime.block_on(undo_all(journal, LAST_WORDS, keep_programs))
     };
     let undone = thread::scope(|scope| scope.spawn(work).join());
     undone
@@ -107,9 +117,11 @@ pub(super) fn left_by(instance: &str, run_dir: &Path, usual: &Host) -> Result<Ve
 }
 
 /// Undoes what dead daemons left: `instance` wherever it was, and any in the network namespace
-/// `netns`. The caller holds the locks of both, so none of them is alive.
-pub(super) fn leftovers(instance: &str, netns: u64, usual: &Host) -> Result<()> {
+/// `netns`. The caller holds the locks of both, so none of them is alive. Programs of that
+/// namespace may be `kept`, for others to take their place.
+pub(super) fn leftovers(instance: &str, netns: u64, usual: &Host, kept: bool) -> Result<()> {
     let own_run_dir = journal::run_dir(instance);
+    let clean_up = |journal: &Journal| clean_up(journal, kept && journal.netns == netns);
     for journal in left_by(instance, &own_run_dir, usual)? {
         clean_up(&journal)?;
         if journal.netns != netns {
@@ -139,13 +151,13 @@ pub(super) fn leftovers(instance: &str, netns: u64, usual: &Host) -> Result<()> 
     Ok(())
 }
 
-fn clean_up(journal: &Journal) -> Result<()> {
+fn clean_up(journal: &Journal, keep_programs: bool) -> Result<()> {
     tracing::warn!(
         instance = journal.instance,
         pid = journal.pid,
         "cleaning up after a daemon that died"
     );
-    undo_elsewhere(journal)
+    undo_there(journal, keep_programs)
 }
 
 /// Ends our sockets: those in TIME_WAIT at once, those with bytes on the way when they have been

@@ -29,8 +29,7 @@ const JOIN: Duration = Duration::from_secs(1);
 /// What a worker is given.
 pub(super) struct Assignment {
     pub(super) index: u32,
-    /// One for each family, 4 and 6.
-    pub(super) listeners: Vec<(u8, TcpListener)>,
+    pub(super) listeners: Vec<TcpListener>,
     pub(super) heartbeats: Heartbeats,
     /// A heartbeat is written this often.
     pub(super) beat: Duration,
@@ -40,9 +39,7 @@ pub(super) struct Assignment {
 
 /// A running worker.
 pub(super) struct Worker {
-    /// The same listeners, to be handed over.
-    listeners: Vec<(u8, TcpListener)>,
-    /// Cancelled when they have been.
+    /// Cancelled when its listeners have been handed over.
     retired: CancellationToken,
     /// Resolves when the worker has nothing left to do, after a drain.
     pub(super) done: oneshot::Receiver<()>,
@@ -53,8 +50,6 @@ impl Worker {
     /// Starts a worker in the calling thread's network namespace.
     pub(super) fn start(assignment: Assignment) -> io::Result<Self> {
         let (finished, done) = oneshot::channel();
-        let clone = |(family, listener): &(u8, TcpListener)| Ok((*family, listener.try_clone()?));
-        let listeners: io::Result<_> = assignment.listeners.iter().map(clone).collect();
         let retired = CancellationToken::new();
         let is_retired = retired.clone();
         let thread = thread::Builder::new()
@@ -65,27 +60,15 @@ impl Worker {
                 result
             })?;
         Ok(Self {
-            listeners: listeners?,
             retired,
             done,
             thread,
         })
     }
 
-    /// Its listeners, by family.
-    pub(super) fn listeners(&self) -> impl Iterator<Item = (u8, &TcpListener)> {
-        self.listeners.iter().map(|(family, it)| (*family, it))
-    }
-
-    /// The listeners are the worker's alone from now on: they are closed when it is done with them.
-    pub(super) fn keep_listeners(&mut self) {
-        self.listeners.clear();
-    }
-
     /// Another process has the listeners: nothing is accepted here any more, and no heartbeat
     /// written. What is under way goes on.
-    pub(super) fn retire(&mut self) {
-        self.listeners.clear();
+    pub(super) fn retire(&self) {
         self.retired.cancel();
     }
 
@@ -121,17 +104,19 @@ fn run(assignment: Assignment, retired: CancellationToken) -> io::Result<()> {
     } = assignment;
     let result = local.block_on(&runtime, async move {
         let until_retired = retired.clone();
+        let stats = Arc::clone(&shared.borrow().stats);
         let pulse = tokio::task::spawn_local(until_retired.run_until_cancelled_owned(async move {
             let mut ticks = interval(beat);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
+                let due = ticks.tick().await;
                 heartbeats.beat(index);
+                stats.late(due.elapsed());
             }
         }));
         let sessions = Rc::new(TaskTracker::new());
         let mut acceptors = Vec::new();
-        for (_, socket) in listeners {
+        for socket in listeners {
             let listener = Listener::new(socket)?;
             let acceptor = Acceptor {
                 listener,
@@ -170,10 +155,14 @@ impl Acceptor {
     async fn run(self) {
         let drain = self.shared.borrow().drain.clone();
         loop {
+            let accepted = async {
+                self.room().await;
+                self.listener.accept().await
+            };
             tokio::select! {
                 biased;
                 () = self.retired.cancelled() => return,
-                accepted = self.listener.accept() => self.take(accepted).await,
+                accepted = accepted => self.take(accepted).await,
                 () = drain.cancelled() => break,
             }
         }
@@ -181,6 +170,19 @@ impl Acceptor {
         while let Ok(accepted) = timeout_at(deadline, self.listener.accept()).await {
             deadline = Instant::now() + LAST_HANDSHAKES;
             self.take(accepted).await;
+        }
+    }
+
+    /// Waits until there is room for one more connection, if those beyond the limit are to wait.
+    async fn room(&self) {
+        loop {
+            {
+                let shared = self.shared.borrow();
+                if !shared.queue || shared.stats.active() < shared.connections as u64 {
+                    return;
+                }
+            }
+            sleep(ACCEPT_PAUSE).await;
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub struct Stats {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     memory: AtomicU64,
+    lag_ns: AtomicU64,
     reasons: Counts<{ Reason::ALL.len() }>,
     asymmetries: Counts<{ Asymmetry::ALL.len() }>,
     hosts: Counts<{ HostLabel::ALL.len() }>,
@@ -159,6 +161,18 @@ impl Stats {
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.memory.load(Relaxed)
+    }
+
+    /// A worker was so late with what it does at regular intervals.
+    pub fn late(&self, by: Duration) {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.lag_ns.fetch_max(by, Relaxed);
+    }
+
+    /// The most that any was late by since this was asked the last time.
+    #[must_use]
+    pub fn take_lag(&self) -> Duration {
+        Duration::from_nanos(self.lag_ns.swap(0, Relaxed))
     }
 
     /// How often `reason` has been the end.

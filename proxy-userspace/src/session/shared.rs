@@ -22,6 +22,8 @@ pub struct Shared {
     pub connections: usize,
     /// Connections of one client address.
     pub client_connections: usize,
+    /// Whether connections beyond the limit wait to be accepted.
+    pub queue: bool,
     /// At so many connections, [`pressure`](Self::pressure) is told.
     pub relief: u64,
     /// Woken when connections become many: new flows should go direct before any must be

@@ -100,6 +100,34 @@ fn control_message(
     Ok((header.cmsg_level, header.cmsg_type, value))
 }
 
+/// How many connections wait for `accept` at a listener: for TCP_LISTEN, `tcpi_unacked` is the
+/// length of that queue (`tcp_get_info`).
+///
+/// # Errors
+///
+/// As `getsockopt(2)`.
+pub fn accept_queue(listener: &impl AsFd) -> io::Result<u32> {
+    // SAFETY: all of it are integers, of which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    #[expect(clippy::cast_possible_truncation, reason = "some hundred octets")]
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is borrowed for the call; the kernel writes at most `len` octets to
+    // the structure, which has as many and lives across the call, and their number to `len`.
+    let result = unsafe {
+        libc::getsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut len,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(info.tcpi_unacked)
+}
+
 /// Whether nobody is at the other end of a connection any more. The kernel is asked: what a runtime
 /// believes of one that it has just been given is out of date.
 #[must_use]
@@ -211,5 +239,33 @@ pub fn netns_cookie(socket: &impl AsFd) -> io::Result<u64> {
         Err(io::Error::last_os_error())
     } else {
         Ok(cookie)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn those_who_wait_to_be_accepted_are_counted() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).unwrap();
+            assert_eq!(accept_queue(&listener).unwrap(), 0);
+            let at = listener.local_addr().unwrap();
+            let _waiting: Vec<_> = (0..3).map(|_| TcpStream::connect(at).unwrap()).collect();
+            assert_eq!(accept_queue(&listener).unwrap(), 3);
+            let _accepted = listener.accept().unwrap();
+            assert_eq!(accept_queue(&listener).unwrap(), 2);
+        }
+    }
+
+    #[test]
+    fn who_has_hung_up_is_known_at_once() {
+        let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!has_hung_up(&here));
+        drop(there);
+        assert!(has_hung_up(&here));
     }
 }

@@ -192,6 +192,7 @@ fn prepare(dataplane: &mut Dataplane, lan: u32, wan: u32) -> (ListenLink, [TcpLi
             role,
             slot,
             lan: slot + 1,
+            closed: false,
             bridge: None,
         };
         dataplane.set_role(&place, [0; 2]).expect("a role");

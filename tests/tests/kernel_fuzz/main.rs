@@ -214,6 +214,7 @@ impl Stage {
                 role,
                 slot,
                 lan: 0,
+                closed: false,
                 bridge: None,
             };
             let valve = if role == ROLE_LAN { lan_valve } else { [0; 2] };

@@ -7,7 +7,7 @@ mod numbers;
 mod words;
 
 pub(super) use lists::{feeds, group};
-pub(super) use names::{access, boolean, families, file, interfaces, level, on_failure};
+pub(super) use names::{access, boolean, families, file, interfaces, level};
 pub(super) use numbers::{count, duration, mark, number, port_range, ports, size, table, within};
 pub(super) use words::{prefixes, word};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
 use super::{Fault, Value, fault, list, mistyped, quote, quoted_list, string};
-use crate::config::settings::{AccessTarget, Families, OnFailure};
+use crate::config::settings::{AccessTarget, Families};
 
 /// Names of network interfaces, and patterns of them.
 pub(in crate::config) mod interfaces {
@@ -106,31 +106,6 @@ pub(in crate::config) mod families {
                 .filter(|(_, on)| *on)
                 .map(|(word, _)| word),
         )
-    }
-}
-
-/// `"open"`
-pub(in crate::config) mod on_failure {
-    use super::*;
-
-    pub(in crate::config) fn read(value: &Value<'_>) -> Result<OnFailure, Fault> {
-        match string(value, "\"open\"")? {
-            "open" => Ok(OnFailure::Open),
-            "closed" => Err(fault(
-                value,
-                "\"closed\" is not available in this version; write \"open\"",
-            )),
-            other => Err(fault(
-                value,
-                format!("expected \"open\", found {}", quote(other)),
-            )),
-        }
-    }
-
-    pub(in crate::config) fn show(on_failure: &OnFailure) -> String {
-        match on_failure {
-            OnFailure::Open => quote("open"),
-        }
     }
 }
 

@@ -2,7 +2,7 @@ use crate::config::Config;
 
 /// `section.key = value` and the beginning of what is said about it, from the column on.
 #[rustfmt::skip]
-const WRONG: [(&str, &str); 92] = [
+const WRONG: [(&str, &str); 97] = [
     ("intercept.lan = \"eth1\"", "17: expected a list of interface names"),
     ("intercept.lan = [\"eth1\", 2]", "26: expected an interface name, found an integer"),
     ("intercept.lan = [\"\"]", "18: \"\" is no interface name: it is empty"),
@@ -27,9 +27,12 @@ const WRONG: [(&str, &str); 92] = [
     ("intercept.families = []", "22: expected at least one of"),
     ("intercept.families = [\"ipv5\"]", "23: expected \"ipv4\" or \"ipv6\", found \"ipv5\""),
     ("intercept.families = [\"ipv4\", \"ipv4\"]", "31: this address family is listed twice"),
-    ("intercept.on_failure = \"closed\"", "24: \"closed\" is not available in this version"),
-    ("intercept.on_failure = \"shut\"", "24: expected \"open\", found \"shut\""),
-    ("intercept.on_failure = true", "24: expected \"open\", found a boolean"),
+    ("intercept.mode = \"dry\"", "18: expected \"enforce\" or \"shadow\", found \"dry\""),
+    ("intercept.share = 101", "19: expected an integer between 0 and 100, found 101"),
+    ("intercept.on_failure = \"shut\"", "24: expected \"open\" or \"closed\", found \"shut\""),
+    ("intercept.on_failure = true", "24: expected \"open\" or \"closed\", found a boolean"),
+    ("intercept.fail_closed = \"guest0\"", "25: expected a list of"),
+    ("intercept.on_overload = \"wait\"", "25: expected \"open\" or \"queue\", found \"wait\""),
     ("intercept.heartbeat_stale = \"50ms\"", "29: 50ms is not between 100ms and 1m"),
     ("intercept.heartbeat_stale = 1", "29: expected a duration with a unit"),
     ("intercept.output = \"yes\"", "20: expected true or false, found a string"),
@@ -50,6 +53,8 @@ const WRONG: [(&str, &str); 92] = [
     ("http.host_strict_clients = [\"10/8\"]", "29: expected a prefix, such as"),
     ("http.host_strict_clients = [\"10.0.0.1/8\"]", "29: 10.0.0.1/8 has bits set behind its length"),
     ("http.silence = \"2m\"", "16: 2m is not between 0ms and 1m"),
+    ("limits.accept_queue = 0", "23: expected an integer between 1 and 4096, found 0"),
+    ("limits.worker_lag = \"0s\"", "21: 0s is not between"),
     ("limits.memory = \"1KiB\"", "17: 1KiB is not between 1MiB and 1024GiB"),
     ("limits.min_send_rate = 64", "24: expected a size with a unit"),
     ("limits.connections = 0", "22: expected an integer between 1 and 1000000, found 0"),

@@ -4,7 +4,8 @@ use ipnet::IpNet;
 
 use super::{Fault, Value, fault, list, quote, quoted_list, string};
 use crate::config::settings::{
-    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, SpoofSource, Ttl, Unknown,
+    Damaged, Dscp, Forwarded, HostCheck, LogFormat, LogQuery, Missing, Mode, OnFailure, OnOverload,
+    SpoofSource, Ttl, Unknown,
 };
 
 /// A setting that is one of a few words.
@@ -66,6 +67,20 @@ impl Word for Ttl {
 impl Word for Damaged {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("direct", Self::Direct)];
+}
+
+impl Word for Mode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("enforce", Self::Enforce), ("shadow", Self::Shadow)];
+}
+
+impl Word for OnFailure {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("open", Self::Open), ("closed", Self::Closed)];
+}
+
+impl Word for OnOverload {
+    const WORDS: &'static [(&'static str, Self)] = &[("open", Self::Open), ("queue", Self::Queue)];
 }
 
 impl Word for Missing {
