@@ -71,11 +71,11 @@ fn upgrades_under_load_refuse_and_cut_nothing() {
 fn what_is_under_way_goes_on_and_what_has_drained_ends() {
     let mut world = World::new();
     for family in Family::BOTH {
+        let seen = world.origin.requests();
         let mut connection = world.connect(family);
         connection
             .send("GET /slow/1500 HTTP/1.1\r\nHost: lab\r\n\r\n")
             .unwrap();
-        let seen = world.origin.requests();
         until(SOON, "the request at the origin", || {
             world.origin.requests() > seen
         });

@@ -32,7 +32,7 @@ enum Word {
 /// Lets connections that are under way run to their end; the host is the successor's.
 pub(super) async fn retire(running: Running, successor: UnixStream) -> Result<()> {
     let Running {
-        keeper,
+        mut keeper,
         inputs,
         mut workers,
         claim,
@@ -40,6 +40,8 @@ pub(super) async fn retire(running: Running, successor: UnixStream) -> Result<()
     for worker in &workers {
         worker.retire();
     }
+    // At once: should the successor die this moment, they are what says that somebody listens.
+    keeper.listeners.clear();
     keeper.lasting.drain.cancel();
     let (mut signals, answered) = inputs.retire();
     // Its locks are the successor's as well, who has them still.

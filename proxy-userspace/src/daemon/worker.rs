@@ -155,14 +155,13 @@ impl Acceptor {
     async fn run(self) {
         let drain = self.shared.borrow().drain.clone();
         loop {
-            let accepted = async {
-                self.room().await;
-                self.listener.accept().await
-            };
             tokio::select! {
                 biased;
                 () = self.retired.cancelled() => return,
-                accepted = accepted => self.take(accepted).await,
+                accepted = self.listener.accept() => {
+                    self.room().await;
+                    self.take(accepted).await;
+                }
                 () = drain.cancelled() => break,
             }
         }
@@ -173,7 +172,8 @@ impl Acceptor {
         }
     }
 
-    /// Waits until there is room for one more connection, if those beyond the limit are to wait.
+    /// Waits until there is room for one more connection, if those beyond the limit are to wait:
+    /// the first of them here, the others to be accepted.
     async fn room(&self) {
         loop {
             {
@@ -209,7 +209,8 @@ impl Acceptor {
             return;
         }
         let active = shared.stats.active();
-        if active >= shared.connections as u64 {
+        // Listeners that saw room at the same time may be one too many each.
+        if active >= shared.connections as u64 && !shared.queue {
             self.sessions
                 .spawn_local(session::decline(accepted, shared, Reason::Overload));
             return;
