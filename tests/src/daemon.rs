@@ -228,7 +228,8 @@ impl Weir {
         self.ask(&all)
     }
 
-    /// The access log's records so far.
+    /// The access log's records so far. A file is not read in one piece with what is written to it
+    /// meanwhile: a line without its end is still on its way.
     ///
     /// # Panics
     ///
@@ -237,7 +238,8 @@ impl Weir {
     pub fn access_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.directory.path().join("access.log"));
         text.unwrap_or_default()
-            .lines()
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
             .collect()
     }
