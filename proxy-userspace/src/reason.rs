@@ -92,11 +92,13 @@ pub enum Reason {
     /// The origin's answer to the connect came to the client by a way that does not pass us; the
     /// client was reset.
     AsymmetricReturn,
+    /// `weir flows kill` ended the connection.
+    Killed,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Served,
         Self::Tunnel,
         Self::Upgraded,
@@ -135,6 +137,7 @@ impl Reason {
         Self::TrackedNow,
         Self::Looping,
         Self::AsymmetricReturn,
+        Self::Killed,
     ];
 
     /// The word.
@@ -179,6 +182,7 @@ impl Reason {
             Self::TrackedNow => "tracked-now",
             Self::Looping => "looping",
             Self::AsymmetricReturn => "asymmetric-return",
+            Self::Killed => "killed",
         }
     }
 }

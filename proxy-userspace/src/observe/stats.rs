@@ -11,7 +11,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{asymmetry::Asymmetry, host::HostLabel};
+use super::{
+    asymmetry::Asymmetry,
+    histogram::{Buckets, Histogram},
+    host::HostLabel,
+};
 use crate::reason::Reason;
 
 /// What the workers have done since the start. Shared by all of them; every counter wraps at
@@ -32,6 +36,28 @@ pub struct Stats {
     reasons: Counts<{ Reason::ALL.len() }>,
     asymmetries: Counts<{ Asymmetry::ALL.len() }>,
     hosts: Counts<{ HostLabel::ALL.len() }>,
+    statuses: Counts<{ STATUSES.len() }>,
+    accept_to_connect: Histogram,
+    connect: Histogram,
+    first_byte: Histogram,
+    request: Histogram,
+}
+
+/// What requests were answered with, by class; `none` had no answer.
+const STATUSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// How long things took.
+#[derive(Clone, Debug)]
+pub struct Timings {
+    /// From the accept of a client's connection to its origin's being connected: for a client
+    /// that asks at once, what we add to its first answer.
+    pub accept_to_connect: Buckets,
+    /// From the SYN to an origin to its answer.
+    pub connect: Buckets,
+    /// From a request's head to the first byte of an answer.
+    pub first_byte: Buckets,
+    /// From a request's head to the end of its answer.
+    pub request: Buckets,
 }
 
 /// One counter for each of a few words.
@@ -87,6 +113,8 @@ pub struct Snapshot {
     pub asymmetries: BTreeMap<String, u64>,
     /// How requests' Host went with the address that was dialled; every [`HostLabel`].
     pub hosts: BTreeMap<String, u64>,
+    /// Requests by the class of the status that they were answered with.
+    pub statuses: BTreeMap<String, u64>,
 }
 
 /// Client connections at one moment.
@@ -181,6 +209,39 @@ impl Stats {
         self.reasons.get(reason as usize)
     }
 
+    /// A request has ended that was answered with `status`, so long after its head.
+    pub fn answered(&self, status: Option<u16>, after: Duration) {
+        let class = status.map_or(0, |status| usize::from(status / 100));
+        self.statuses
+            .count(if class < STATUSES.len() { class } else { 0 });
+        self.request.observe(after);
+    }
+
+    /// An origin was connected, and how long that took; so long after the client was accepted, if
+    /// it is the first of this client's connection.
+    pub fn connected(&self, took: Duration, since_accept: Option<Duration>) {
+        self.connect.observe(took);
+        if let Some(since_accept) = since_accept {
+            self.accept_to_connect.observe(since_accept);
+        }
+    }
+
+    /// The first byte of an answer came, so long after the request's head.
+    pub fn first_byte(&self, after: Duration) {
+        self.first_byte.observe(after);
+    }
+
+    /// How long things took so far.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        Timings {
+            accept_to_connect: self.accept_to_connect.buckets(),
+            connect: self.connect.buckets(),
+            first_byte: self.first_byte.buckets(),
+            request: self.request.buckets(),
+        }
+    }
+
     /// Adds bytes from and to a client.
     pub fn bytes(&self, from_client: u64, to_client: u64) {
         self.bytes_in.fetch_add(from_client, Relaxed);
@@ -207,6 +268,7 @@ impl Stats {
             hosts: self
                 .hosts
                 .by_word(HostLabel::ALL.iter().map(|h| h.as_str())),
+            statuses: self.statuses.by_word(STATUSES.into_iter()),
         }
     }
 }
@@ -273,6 +335,26 @@ mod tests {
         assert_eq!(snapshot.reasons["no-return-path"], 1);
         assert_eq!(snapshot.reasons.values().sum::<u64>(), 3);
         assert_eq!(stats.count(Reason::Served), 2);
+    }
+
+    #[test]
+    fn answers_are_counted_by_class() {
+        let stats = Stats::new();
+        for status in [
+            Some(101),
+            Some(200),
+            Some(206),
+            Some(404),
+            Some(599),
+            Some(699),
+            None,
+        ] {
+            stats.answered(status, Duration::from_millis(3));
+        }
+        let statuses = stats.snapshot().statuses;
+        let counts: Vec<_> = STATUSES.map(|class| statuses[class]).into();
+        assert_eq!(counts, [2, 1, 2, 0, 1, 1], "{statuses:?}");
+        assert_eq!(stats.timings().request.count, 7);
     }
 
     #[test]

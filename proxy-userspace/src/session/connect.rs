@@ -1,10 +1,13 @@
 //! The way to the origin, once for each connection unless a request wants another one.
 
+use std::time::Instant;
+
 use tokio::{net::TcpStream, sync::watch, task::JoinHandle};
 
 use super::{
     Session,
     leg::{Leg, Origin, is_reset},
+    vitals::State,
 };
 use crate::{
     addr::{OriginAddr, SpoofedAddr},
@@ -17,6 +20,7 @@ use crate::{
 /// A connect that goes on while the client is listened to.
 pub(super) struct Connecting {
     way: Way,
+    began: Instant,
     task: JoinHandle<Connected>,
 }
 
@@ -25,6 +29,10 @@ type Connected = Result<(TcpStream, SpoofedAddr), ConnectError>;
 impl Connecting {
     pub(super) const fn way(&self) -> Way {
         self.way
+    }
+
+    pub(super) const fn began(&self) -> Instant {
+        self.began
     }
 
     /// What became of it. Cancel-safe.
@@ -48,7 +56,11 @@ impl Session {
         let upstream = self.shared.upstream.clone();
         let (from, to) = (self.from, self.to);
         let task = tokio::task::spawn_local(async move { upstream.connect(from, to, way).await });
-        self.connecting = Some(Connecting { way, task });
+        self.connecting = Some(Connecting {
+            way,
+            began: Instant::now(),
+            task,
+        });
     }
 
     /// Connects to the origin by `way`, if that is still to be done.
@@ -56,9 +68,11 @@ impl Session {
         if self.origin.as_ref().is_some_and(|origin| origin.way == way) {
             return Ok(());
         }
+        self.live.vitals().enter(State::Connecting);
         // What there is goes another way: its origin sees an orderly end.
         self.origin = None;
         let begun = self.connecting.take().filter(|begun| begun.way == way);
+        let began = begun.as_ref().map_or_else(Instant::now, Connecting::began);
         let connected = async {
             match begun {
                 Some(mut begun) => begun.done().await,
@@ -72,14 +86,21 @@ impl Session {
             why = self.live.ended_now() => return Err(Unconnected::Ended(why)),
             () = is_reset(&self.client.stream) => return Err(Unconnected::ClientGone),
         };
-        self.connected(way, connected)
+        self.connected(way, began, connected)
     }
 
     /// Takes in what became of a connect.
-    pub(super) fn connected(&mut self, way: Way, connected: Connected) -> Result<(), Unconnected> {
+    pub(super) fn connected(
+        &mut self,
+        way: Way,
+        began: Instant,
+        connected: Connected,
+    ) -> Result<(), Unconnected> {
         self.report(way, &connected);
         match connected {
             Ok((stream, spoofed)) => {
+                let since_accept = self.live.vitals().first_connect();
+                self.shared.stats.connected(began.elapsed(), since_accept);
                 if way.source == Source::ClientPort {
                     self.port_kept(spoofed);
                 }

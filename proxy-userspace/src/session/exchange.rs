@@ -12,6 +12,7 @@ use super::{
     relay::{Broken, Path},
     request::Request,
     send::send_request,
+    vitals::State,
     watch::Watch,
 };
 use crate::{observe::Asymmetry, reason::Reason, upstream::Way};
@@ -22,6 +23,9 @@ impl Session {
         shared.stats.request();
         let mut transaction = self.transaction();
         transaction.describe(&request.head, &request.received);
+        self.live
+            .vitals()
+            .request(request.head.host(&request.received));
         let plan = match self.decide(&shared, &request, &mut transaction).await {
             Decision::Forward(plan) => plan,
             Decision::Tunnel(way) => return self.tunnel_request(&request, way, transaction).await,
@@ -43,6 +47,7 @@ impl Session {
             let first = self.begins_origin_connection();
             transaction.spoofed = self.origin.as_ref().map(|origin| origin.spoofed);
             let progress = Progress::new(&shared);
+            self.live.vitals().enter(State::Exchange);
             let outcome = self.relay(&request, &plan, first, &progress).await;
             self.client_done |= progress.client_done.get();
             let died = matches!(outcome, Outcome::Truncated | Outcome::OriginReset);
@@ -122,7 +127,8 @@ impl Session {
             return Outcome::OriginReset;
         };
         let (client, origin_stream) = (&self.client.stream, &origin.leg.stream);
-        let watch = Watch::over(self.shared.patience, client, origin_stream);
+        let seen = (&**self.live.vitals(), &*self.shared.stats);
+        let watch = Watch::over(self.shared.patience, client, origin_stream, seen);
         let up = Path::up(client, origin_stream, &watch, &progress.bytes_in);
         let down = Path::down(origin_stream, client, &watch, &progress.bytes_out);
         let expected = Expected {

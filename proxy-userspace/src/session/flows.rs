@@ -7,10 +7,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
+use super::vitals::{State, Vitals};
 use crate::{
     addr::{ClientAddr, OriginAddr},
     reason::Reason,
@@ -39,6 +41,30 @@ struct Flow {
     origin: SocketAddr,
     cut: CancellationToken,
     exposure: Arc<Exposure>,
+    vitals: Arc<Vitals>,
+}
+
+/// A flow as it is seen from outside.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// What it goes by while it lives; never used again in this process.
+    pub number: usize,
+    /// The client.
+    pub client: SocketAddr,
+    /// Whom it dialled.
+    pub origin: SocketAddr,
+    /// Since it was accepted.
+    pub age: Duration,
+    /// What its session is at.
+    pub state: State,
+    /// Requests so far.
+    pub requests: u32,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// The Host of its last request, or the name in its ClientHello.
+    pub host: Option<Box<str>>,
 }
 
 /// Keeps a flow in the registry, and tells its session when it is to end.
@@ -49,9 +75,10 @@ pub(super) struct Live {
     number: usize,
     cut: CancellationToken,
     exposure: Arc<Exposure>,
+    vitals: Arc<Vitals>,
 }
 
-/// What conntrack could do to a flow: [`NONE`], [`EXPOSED`] or [`TRACKED`].
+/// What conntrack could do to a flow, [`NONE`], [`EXPOSED`] or [`TRACKED`]; or [`KILLED`].
 type Exposure = AtomicU8;
 
 /// Nothing.
@@ -60,6 +87,8 @@ const NONE: u8 = 0;
 const EXPOSED: u8 = 1;
 /// They are tracked, as one; it is being ended for that.
 const TRACKED: u8 = 2;
+/// An operator ends it.
+const KILLED: u8 = 3;
 
 impl Flows {
     /// No flows yet; `cut` will end all that are there when it is cancelled.
@@ -127,6 +156,45 @@ impl Flows {
         ended
     }
 
+    /// All of them, in no order.
+    #[must_use]
+    pub fn views(&self) -> Vec<View> {
+        let mut views = Vec::new();
+        for shard in 0..SHARDS {
+            views.extend(self.shard(shard).iter().map(|(number, flow)| {
+                let (bytes_in, bytes_out) = flow.vitals.moved();
+                View {
+                    number: *number,
+                    client: flow.client,
+                    origin: flow.origin,
+                    age: flow.vitals.began.elapsed(),
+                    state: flow.vitals.state(),
+                    requests: flow.vitals.requests(),
+                    bytes_in,
+                    bytes_out,
+                    host: flow.vitals.host(),
+                }
+            }));
+        }
+        views
+    }
+
+    /// Ends the flow of that number: both its connections are reset at once. False if there is
+    /// none, or if it is being ended already.
+    #[must_use]
+    pub fn kill(&self, number: usize) -> bool {
+        let cut = {
+            let shard = self.shard(number);
+            let Some(flow) = shard.get(&number).filter(|it| !it.cut.is_cancelled()) else {
+                return false;
+            };
+            flow.exposure.store(KILLED, Ordering::Relaxed);
+            flow.cut.clone()
+        };
+        cut.cancel();
+        true
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -138,7 +206,9 @@ impl Flows {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let cut = self.cut.child_token();
         let exposure = Arc::new(Exposure::new(NONE));
+        let vitals = Arc::new(Vitals::new());
         let flow = Flow {
+            vitals: Arc::clone(&vitals),
             client: client.0,
             origin: origin.0,
             cut: cut.clone(),
@@ -150,6 +220,7 @@ impl Flows {
             number,
             cut,
             exposure,
+            vitals,
         }
     }
 
@@ -162,7 +233,7 @@ impl Flows {
 
 impl Live {
     /// Returns when the flow is to end at once, with why: [`Reason::Draining`],
-    /// [`Reason::BypassedNow`] or [`Reason::TrackedNow`].
+    /// [`Reason::BypassedNow`], [`Reason::TrackedNow`] or [`Reason::Killed`].
     pub(super) async fn cut(&self) -> Reason {
         self.cut.cancelled().await;
         self.why()
@@ -176,6 +247,11 @@ impl Live {
         }
     }
 
+    /// What others see of it.
+    pub(super) const fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
+    }
+
     /// The origin sees the client's own port from now on. Unless nothing `is_untracked` behind
     /// that, conntrack has told the two legs apart already.
     pub(super) fn expose(&self, is_untracked: impl FnOnce() -> bool) {
@@ -187,11 +263,12 @@ impl Live {
 
     fn why(&self) -> Reason {
         if self.flows.cut.is_cancelled() {
-            Reason::Draining
-        } else if self.exposure.load(Ordering::Relaxed) == TRACKED {
-            Reason::TrackedNow
-        } else {
-            Reason::BypassedNow
+            return Reason::Draining;
+        }
+        match self.exposure.load(Ordering::Relaxed) {
+            TRACKED => Reason::TrackedNow,
+            KILLED => Reason::Killed,
+            _ => Reason::BypassedNow,
         }
     }
 }
@@ -210,8 +287,6 @@ impl Drop for Live {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::timeout;
 
     use super::*;
@@ -247,6 +322,25 @@ mod tests {
         assert_eq!(flows.end(|_, _| true), 0);
         drop((one, twin, other, v6));
         assert_eq!(flows.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_is_killed_by_its_number() {
+        let flows = Arc::new(Flows::new(CancellationToken::new()));
+        let one = enter(&flows, "10.0.0.2:1000", ORIGIN);
+        let other = enter(&flows, "10.0.0.3:1000", ORIGIN);
+        one.vitals().request(Some("lab.example"));
+        let view = flows.views().into_iter().find(|it| it.number == one.number);
+        let view = view.unwrap();
+        assert_eq!(view.host.as_deref(), Some("lab.example"));
+        assert_eq!((view.requests, view.state), (1, State::Request));
+        assert!(flows.kill(one.number));
+        assert!(!flows.kill(one.number), "it is being ended already");
+        assert_eq!(ended(&one).await, Some(Reason::Killed));
+        assert_eq!(ended(&other).await, None);
+        drop(one);
+        assert!(!flows.kill(other.number + 1), "nobody");
+        assert_eq!(flows.views().len(), 1);
     }
 
     #[tokio::test]

@@ -22,11 +22,19 @@ mod request;
 mod send;
 mod shared;
 mod tunnel;
+mod vitals;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::{clients::Clients, decline::decline, flows::Flows, shared::Shared, watch::Patience};
+pub use self::{
+    clients::Clients,
+    decline::decline,
+    flows::{Flows, View},
+    shared::Shared,
+    vitals::State,
+    watch::Patience,
+};
 
 use self::{
     buffer::Meter,
@@ -164,7 +172,10 @@ impl Session {
 
     /// The connection ends between requests; an unfinished head is worth a line in the log.
     async fn part(mut self, reason: Reason) {
-        if matches!(reason, Reason::BypassedNow | Reason::TrackedNow) {
+        if matches!(
+            reason,
+            Reason::BypassedNow | Reason::TrackedNow | Reason::Killed
+        ) {
             // Each connection that was ended from outside leaves a line, idle or not.
             let mut transaction = self.transaction();
             transaction.bytes_in = self.client.buffer.len() as u64;
@@ -229,6 +240,9 @@ impl Session {
         transaction.status = Some(status);
         match self.client.write(answer).await {
             Ok(()) => {
+                self.live
+                    .vitals()
+                    .received(answer.len(), &self.shared.stats);
                 transaction.bytes_out += answer.len() as u64;
                 let head = answer.windows(4).position(|end| end == b"\r\n\r\n");
                 transaction.head_out = head.map_or(0, |head| head as u64 + 4);
@@ -241,6 +255,7 @@ impl Session {
     /// origin need not wait for the client's FIN.
     async fn close(self, patience: Duration) {
         drop((self.origin, self.connecting));
+        self.live.vitals().enter(State::Closing);
         tokio::select! {
             () = self.client.finish(patience) => {}
             _ = self.live.ended_now() => {}
@@ -250,6 +265,7 @@ impl Session {
     /// Passes a reset on: whoever sent it, or would have without us, the other side sees one,
     /// behind what it was sent before.
     async fn reset(self, dead: Dead) {
+        self.live.vitals().enter(State::Closing);
         match (dead, self.origin) {
             (Dead::Origin, _) => self.client.reset_behind_what_was_sent().await,
             (Dead::Client, Some(origin)) => origin.leg.reset_behind_what_was_sent().await,
@@ -269,6 +285,7 @@ impl Session {
             self.to,
             self.origin.as_ref().map(|origin| origin.spoofed),
         )
+        .of(self.live.vitals())
     }
 }
 

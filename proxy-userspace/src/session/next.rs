@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     OUT_OF_MEMORY, Session, Shared, connect::Unconnected, decide::Fate, leg::HEAD_READ,
-    request::Request,
+    request::Request, vitals::State,
 };
 use crate::{
     config::Unknown,
@@ -71,6 +71,7 @@ struct Head {
 impl Session {
     /// The next request. `first` of its connection: then what is not HTTP may be a tunnel.
     pub(super) async fn next_request(&mut self, first: bool) -> Next {
+        self.live.vitals().enter(State::Request);
         self.client.buffer.release();
         if let Some(origin) = &mut self.origin {
             origin.leg.buffer.release();
@@ -186,14 +187,17 @@ impl Session {
         let connecting = self.connecting.as_mut();
         let connected = async {
             match connecting {
-                Some(connecting) => (connecting.way(), connecting.done().await),
+                Some(it) => (it.way(), it.began(), it.done().await),
                 None => std::future::pending().await,
             }
         };
-        let (way, connected) = tokio::select! {
+        let (way, began, connected) = tokio::select! {
             biased;
             read = self.client.fill() => return match read {
-                Ok(read) if read > 0 => Woken::Client,
+                Ok(read) if read > 0 => {
+                    self.live.vitals().sent(read, &self.shared.stats);
+                    Woken::Client
+                }
                 _ => Woken::Over(Reason::ClientClosed),
             },
             // Its end, or bytes that nobody asked for.
@@ -209,7 +213,7 @@ impl Session {
             }),
         };
         self.connecting = None;
-        Woken::Connected(self.connected(way, connected))
+        Woken::Connected(self.connected(way, began, connected))
     }
 
     /// For how long a client may say nothing before its origin is asked.

@@ -1,6 +1,6 @@
 //! How an exchange ended, and what comes of it.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Instant};
 
 use super::{Session, Shared, record::Transaction, request::Request};
 use crate::{
@@ -56,6 +56,7 @@ pub(super) enum Outcome {
 /// What both directions tell each other and the record.
 pub(super) struct Progress<'s> {
     pub(super) stats: &'s Stats,
+    began: Instant,
     /// The final response's status, once anything of it may have been sent to the client.
     pub(super) status: Cell<Option<u16>>,
     pub(super) content_type: Cell<Option<Vec<u8>>>,
@@ -81,6 +82,7 @@ impl<'s> Progress<'s> {
     pub(super) fn new(shared: &'s Shared) -> Self {
         Self {
             stats: &shared.stats,
+            began: Instant::now(),
             status: Cell::default(),
             content_type: Cell::default(),
             wants_content_type: shared.log.is_on(),
@@ -94,6 +96,13 @@ impl<'s> Progress<'s> {
             interim: Cell::default(),
             unfinished: Cell::default(),
             client_done: Cell::default(),
+        }
+    }
+
+    /// Something has come from the origin.
+    pub(super) fn hear(&self) {
+        if !self.heard.replace(true) {
+            self.stats.first_byte(self.began.elapsed());
         }
     }
 

@@ -205,7 +205,7 @@ async fn more(
     match path.read(buffer, HEAD_READ).await {
         Ok(0) => Ok(false),
         Ok(_) => {
-            progress.heard.set(true);
+            progress.hear();
             Ok(true)
         }
         Err(_) => Err(Outcome::OriginReset),

@@ -2,12 +2,13 @@
 
 use std::{
     borrow::Cow,
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
 
-use super::Shared;
+use super::{Shared, vitals::Vitals};
 use crate::{
     addr::{ClientAddr, OriginAddr, SpoofedAddr},
     http::RequestHead,
@@ -34,6 +35,8 @@ pub(super) struct Transaction {
     rule: Option<Box<str>>,
     content_type: Option<Vec<u8>>,
     is_silent: bool,
+    /// Of the flow that it is on: some of its bytes may have been counted on the way.
+    vitals: Option<Arc<Vitals>>,
 }
 
 impl Transaction {
@@ -59,7 +62,14 @@ impl Transaction {
             rule: None,
             content_type: None,
             is_silent: false,
+            vitals: None,
         }
+    }
+
+    /// It is on a flow whose bytes are counted as they go.
+    pub(super) fn of(mut self, vitals: &Arc<Vitals>) -> Self {
+        self.vitals = Some(Arc::clone(vitals));
+        self
     }
 
     /// It is about a TLS connection to the server of that name.
@@ -101,7 +111,14 @@ impl Transaction {
     /// Writes it down.
     pub(super) fn end(self, shared: &Shared, reason: Reason) {
         shared.stats.ended(reason);
-        shared.stats.bytes(self.bytes_in, self.bytes_out);
+        let (bytes_in, bytes_out) = match &self.vitals {
+            Some(vitals) => vitals.settle(self.bytes_in, self.bytes_out),
+            None => (self.bytes_in, self.bytes_out),
+        };
+        shared.stats.bytes(bytes_in, bytes_out);
+        if self.request.is_some() {
+            shared.stats.answered(self.status, self.started.elapsed());
+        }
         if self.is_silent || !shared.log.is_on() {
             return;
         }

@@ -79,6 +79,9 @@ impl<'p> Path<'p> {
         drop(waiting);
         self.watch.touch();
         self.direction.count_read(read);
+        if self.from == Side::Client {
+            self.watch.sent(read);
+        }
         Ok(read)
     }
 
@@ -94,6 +97,7 @@ impl<'p> Path<'p> {
             self.direction.count_written(written);
             if to == Side::Client {
                 add(self.moved, written);
+                self.watch.received(written);
             }
         }));
         let written = tokio::select! {

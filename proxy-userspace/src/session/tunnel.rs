@@ -10,6 +10,7 @@ use super::{
     outcome::Dead,
     record::Transaction,
     relay::{Broken, Path},
+    vitals::State,
     watch::{Patience, Watch},
 };
 use crate::{
@@ -46,12 +47,16 @@ impl Session {
         loop {
             match client_hello(&self.client.buffer) {
                 ClientHello::NotTls => return,
-                ClientHello::Complete(name) => return transaction.named_by_tls(name),
+                ClientHello::Complete(name) => {
+                    self.live.vitals().named(name.as_deref());
+                    return transaction.named_by_tls(name);
+                }
                 ClientHello::NeedMore if self.client.buffer.is_empty() => return,
                 ClientHello::NeedMore => {}
             }
-            if !matches!(timeout_at(deadline, self.client.fill()).await, Ok(Ok(1..))) {
-                return;
+            match timeout_at(deadline, self.client.fill()).await {
+                Ok(Ok(read @ 1..)) => self.live.vitals().sent(read, &self.shared.stats),
+                _ => return,
             }
         }
     }
@@ -62,10 +67,12 @@ impl Session {
         let Some(origin) = &mut self.origin else {
             return;
         };
+        self.live.vitals().enter(State::Tunnel);
         let (bytes_in, bytes_out) = (Cell::new(0), Cell::new(0));
         let (client, origin_stream) = (&self.client.stream, &origin.leg.stream);
         let patience = Patience::idle(self.shared.tunnel_idle_timeout);
-        let watch = Watch::over(patience, client, origin_stream);
+        let seen = (&**self.live.vitals(), &*self.shared.stats);
+        let watch = Watch::over(patience, client, origin_stream, seen);
         let up = Path::up(client, origin_stream, &watch, &bytes_in);
         let down = Path::down(origin_stream, client, &watch, &bytes_out);
         let up = async {
@@ -110,7 +117,8 @@ impl Session {
         };
         let bytes_out = Cell::new(0);
         let (client, origin_stream) = (&self.client.stream, &origin.leg.stream);
-        let watch = Watch::over(self.shared.patience, client, origin_stream);
+        let seen = (&**self.live.vitals(), &*self.shared.stats);
+        let watch = Watch::over(self.shared.patience, client, origin_stream, seen);
         let down = Path::down(origin_stream, client, &watch, &bytes_out);
         let ended = tokio::select! {
             ended = down.stream(&mut origin.leg.buffer) => ended.map_err(|_| Reason::OriginClosed),

@@ -12,7 +12,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{reason::Reason, sys};
+use super::vitals::Vitals;
+use crate::{observe::Stats, reason::Reason, sys};
 
 /// How patient a session is.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +110,8 @@ impl Drop for Waiting<'_> {
 /// The watch over one exchange or tunnel.
 pub(super) struct Watch<'s> {
     patience: Patience,
+    /// What others see of the flow, and the daemon's counters.
+    seen: Option<(&'s Vitals, &'s Stats)>,
     /// The client's and the origin's socket.
     sockets: Option<(&'s TcpStream, &'s TcpStream)>,
     /// When anything moved last, in either direction.
@@ -121,8 +124,14 @@ pub(super) struct Watch<'s> {
 
 impl<'s> Watch<'s> {
     /// Over an exchange between the two.
-    pub(super) fn over(patience: Patience, client: &'s TcpStream, origin: &'s TcpStream) -> Self {
+    pub(super) fn over(
+        patience: Patience,
+        client: &'s TcpStream,
+        origin: &'s TcpStream,
+        seen: (&'s Vitals, &'s Stats),
+    ) -> Self {
         Self {
+            seen: Some(seen),
             sockets: Some((client, origin)),
             ..Self::new(patience)
         }
@@ -131,10 +140,25 @@ impl<'s> Watch<'s> {
     fn new(patience: Patience) -> Self {
         Self {
             patience,
+            seen: None,
             sockets: None,
             moved: Cell::new(Instant::now()),
             up: Direction::default(),
             down: Direction::default(),
+        }
+    }
+
+    /// The client has sent so many bytes.
+    pub(super) fn sent(&self, bytes: usize) {
+        if let Some((vitals, stats)) = self.seen {
+            vitals.sent(bytes, stats);
+        }
+    }
+
+    /// The client was sent so many bytes.
+    pub(super) fn received(&self, bytes: usize) {
+        if let Some((vitals, stats)) = self.seen {
+            vitals.received(bytes, stats);
         }
     }
 

@@ -81,7 +81,7 @@ impl Kind {
             {
                 Self::Tunnel
             }
-            Reason::Draining | Reason::BypassedNow | Reason::TrackedNow
+            Reason::Draining | Reason::BypassedNow | Reason::TrackedNow | Reason::Killed
                 if nameless && record.spoofed.is_some() =>
             {
                 Self::Tunnel
@@ -113,9 +113,14 @@ fn result(record: &AccessRecord<'_>, kind: Kind, out: &mut Vec<u8>) {
     let ended: &[u8] = match (kind, record.reason) {
         (Kind::Own, _) => b"",
         (_, Reason::ClientStalled | Reason::SlowClient | Reason::IdleTimeout) => b"_TIMEDOUT",
-        (_, Reason::ClientClosed | Reason::Draining | Reason::BypassedNow | Reason::TrackedNow) => {
-            b"_ABORTED"
-        }
+        (
+            _,
+            Reason::ClientClosed
+            | Reason::Draining
+            | Reason::BypassedNow
+            | Reason::TrackedNow
+            | Reason::Killed,
+        ) => b"_ABORTED",
         _ => b"",
     };
     let status = match record.status {
