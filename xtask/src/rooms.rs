@@ -22,13 +22,14 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Crates that one room alone may name.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 7] = [
     ("aya", "dataplane"),
     ("rtnetlink", "netconf"),
     ("httparse", "http"),
     ("aho_corasick", "policy"),
     ("jiff", "policy"),
     ("clap", "cli"),
+    ("prometheus_client", "observe"),
 ];
 
 /// Checks every source file of the daemon.

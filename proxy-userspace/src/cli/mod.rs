@@ -5,6 +5,7 @@
 mod bypass;
 mod config;
 mod doctor;
+mod flows;
 mod lab;
 mod run;
 mod status;
@@ -44,6 +45,8 @@ enum Command {
     Bypass(bypass::Args),
     /// What is happening now.
     Status(status::Args),
+    /// The live connections: client, origin, age, bytes, rates, host, state; and `flows kill`.
+    Flows(flows::Args),
     /// Looks for what of this host interception does not go with; changes nothing.
     Doctor(doctor::Args),
     /// Has the daemon read its configuration again; one that is wrong, or that cannot be had without
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Lab(args) => lab::run(&args),
         Command::Bypass(args) => bypass::run(args),
         Command::Status(args) => status::run(&args),
+        Command::Flows(args) => flows::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Reload(instance) => ask(&instance.instance, &Request::Reload).map(|_| ()),
         Command::Upgrade(args) => upgrade::run(&args),

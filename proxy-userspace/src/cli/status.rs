@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Instance, ask};
+use super::{Instance, ask, flows::bytes};
 use crate::control::Request;
 
 /// What a daemon is doing.
@@ -109,6 +109,17 @@ fn screen(status: &Value) -> String {
         status["requests"],
         status["workers"],
     ));
+    let load = status["load"].as_object().into_iter().flatten();
+    let load: Vec<_> = load
+        .map(|(measure, it)| format!("{measure} {}/{}", it["value"], it["limit"]))
+        .collect();
+    lines.push(format!(
+        "bytes {} in, {} out · accepted {} · load {}",
+        bytes(status["bytes_in"].as_u64().unwrap_or_default()),
+        bytes(status["bytes_out"].as_u64().unwrap_or_default()),
+        status["accepts"],
+        load.join(", "),
+    ));
     let bypass = &status["bypass"];
     lines.push(format!(
         "bypass {} entries, generation {}",
@@ -132,6 +143,7 @@ fn screen(status: &Value) -> String {
         ("flows", "flows"),
         ("flows of this host", "output"),
         ("packets", "packets"),
+        ("answers", "statuses"),
         ("outcomes", "outcomes"),
         ("asymmetries", "asymmetries"),
         ("hosts", "hosts"),

@@ -23,7 +23,7 @@ pub(super) struct Key {
 }
 
 /// The sections in the order of the sample, with their comments.
-pub(super) const SECTIONS: [(&str, &str); 11] = [
+pub(super) const SECTIONS: [(&str, &str); 12] = [
     ("intercept", "What is intercepted."),
     (
         "spoof",
@@ -47,6 +47,7 @@ pub(super) const SECTIONS: [(&str, &str); 11] = [
         "bypass.learn",
         "What is not HTTP, or cannot be connected, is bypassed after a while.",
     ),
+    ("metrics", "The endpoint for Prometheus."),
     ("control", "Who may talk to the daemon besides root."),
     (
         "host",
@@ -98,7 +99,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 69] = [
+pub(super) static KEYS: [Key; 70] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
          come and go. `--lan` replaces the list."),
@@ -243,6 +244,9 @@ pub(super) static KEYS: [Key; 69] = [
     key!(bypass.learn.never: prefixes(), live,
         "Destinations and clients that nothing is learned about, such as [\"10.0.0.0/8\"];\n\
          besides those destinations that a [[rule]] names."),
+    key!(metrics.listen: endpoint(), live,
+        "Where /metrics is answered: \"9487\" is that port of the loopback device, \"ADDRESS:PORT\"\n\
+         any other; whoever reaches it can read. Empty: nowhere."),
     key!(control.group: group(), fixed,
         "A group whose members may read, and edit bypass lists, without being root. Empty: none."),
     key!(host.table: table(), fixed,

@@ -27,8 +27,8 @@ pub use rule::{
 };
 pub use settings::{
     AccessTarget, Bypass, Config, Control, Damaged, Dscp, Families, Forwarded, Host, HostCheck,
-    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, Missing, Mode, OnFailure,
-    OnOverload, Spoof, SpoofSource, Ttl, Unknown, Valve, Workers,
+    Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, Metrics, Missing, Mode,
+    OnFailure, OnOverload, Spoof, SpoofSource, Ttl, Unknown, Valve, Workers,
 };
 
 use document::{Document, Fault};

@@ -1,6 +1,7 @@
 //! The settings as plain types, with their defaults.
 
 use std::{
+    net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -27,6 +28,8 @@ pub struct Config {
     pub log: Log,
     /// The bypass lists.
     pub bypass: Bypass,
+    /// The endpoint for Prometheus.
+    pub metrics: Metrics,
     /// Who may talk to the daemon.
     pub control: Control,
     /// The numbers that we occupy in the host's routing.
@@ -516,6 +519,13 @@ impl Bypass {
 pub struct Control {
     /// A group whose members may read, and edit bypass lists. Default: none.
     pub group: Option<String>,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where Prometheus is answered. Default: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[host]`

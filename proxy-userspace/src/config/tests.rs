@@ -97,6 +97,8 @@ for = "48h"
 clients = 7
 limit = 11
 never = ["10.0.0.0/8", "2001:db8::1"]
+[metrics]
+listen = "9487"
 [control]
 group = "netops"
 [host]
@@ -202,6 +204,9 @@ fn every_key_is_read_into_its_type() {
                 ],
             },
         },
+        metrics: Metrics {
+            listen: Some("127.0.0.1:9487".parse().unwrap()),
+        },
         control: Control {
             group: Some("netops".into()),
         },
@@ -256,10 +261,14 @@ fn unknown_words_are_located_and_explained() {
         "weir.toml:1:2: unknown section [intercpt]; did you mean [intercept]?"
     );
     assert_eq!(
-        error("[metrics]\n"),
-        "weir.toml:1:2: unknown section [metrics]; there are: intercept, spoof, http, limits, valve, \
-         log, bypass, control, host, workers; and [[rule]]"
+        error("[xyzzy]\n"),
+        "weir.toml:1:2: unknown section [xyzzy]; there are: intercept, spoof, http, limits, valve, \
+         log, bypass, metrics, control, host, workers; and [[rule]]"
     );
+    for wrong in ["x", "0", "70000", "localhost:80", "[::1]"] {
+        let said = error(&format!("[metrics]\nlisten = \"{wrong}\"\n"));
+        assert!(said.starts_with("weir.toml:2:10: "), "{said}");
+    }
     assert_eq!(
         error("lan = [\"eth1\"]\n"),
         "weir.toml:1:1: key \"lan\" stands in no section; put it below [intercept]"

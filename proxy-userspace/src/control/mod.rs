@@ -2,11 +2,13 @@
 //! socket below `/run/weir/INSTANCE/`.
 
 mod client;
+mod exporter;
 pub mod handover;
 mod protocol;
 mod server;
 
 pub use client::{call, is_listening};
+pub use exporter::Exporter;
 pub use protocol::{Answer, FailureKind, ListEdit, Query, Request};
 pub use server::{Call, Calls, Server};
 

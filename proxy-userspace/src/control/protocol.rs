@@ -13,6 +13,15 @@ use crate::bypass::{InterfaceName, Key, ListName};
 pub enum Request {
     /// What is happening now.
     Status,
+    /// The same and more, for Prometheus.
+    Metrics,
+    /// The live connections.
+    Flows,
+    /// Ends one of them.
+    KillFlow {
+        /// Its number.
+        id: usize,
+    },
     /// Changes a bypass list, wholly or not at all.
     BypassEdit {
         /// The list.
@@ -87,7 +96,10 @@ impl Request {
     /// Whether a member of the configured group may ask for it without being root.
     #[must_use]
     pub const fn is_for_group(&self) -> bool {
-        !matches!(self, Self::Reload | Self::Stop | Self::TakeOver)
+        !matches!(
+            self,
+            Self::Reload | Self::Stop | Self::TakeOver | Self::KillFlow { .. }
+        )
     }
 }
 

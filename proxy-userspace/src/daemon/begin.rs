@@ -87,6 +87,8 @@ pub(super) async fn begin(
 
     let run_dir = claim.run_dir();
     let inputs = Inputs::new(changes, beginning.signals, run_dir, beginning.group)?;
+    keeper.exporter = Some(inputs.exporter());
+    keeper.export(&keeper.options.config.clone())?;
     // If another daemon is there still, both accept until it gives up.
     let workers = begin_work(keeper, beginning.policy)?;
     // Until here no port is watched, but those that were.

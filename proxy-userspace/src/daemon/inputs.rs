@@ -4,6 +4,7 @@ use std::{collections::VecDeque, mem, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use nix::unistd::Gid;
+use serde_json::Value;
 use tokio::{
     net::UnixStream,
     signal::unix::{Signal, SignalKind, signal},
@@ -14,7 +15,7 @@ use tokio::{
 
 use super::keeper::Keeper;
 use crate::{
-    control::{Answer, Call, Calls, Request, Server},
+    control::{Answer, Call, Calls, Exporter, Request, Server},
     netconf::watch::Changes,
 };
 
@@ -120,6 +121,11 @@ impl Inputs {
         })
     }
 
+    /// An exporter that asks here.
+    pub(super) fn exporter(&self) -> Exporter {
+        Exporter::new(self.gate.calls.requests.clone())
+    }
+
     /// Puts a new control socket in the place of one that another process has made.
     pub(super) fn serve_again(&mut self, run_dir: &Path) -> Result<()> {
         if !self.server.is_in_place() {
@@ -136,10 +142,11 @@ impl Inputs {
             _ = self.signals.terminate.recv() => true,
             _ = self.signals.interrupt.recv() => true,
             Some((request, reply)) = self.asked.calls.recv() => {
-                if matches!(request, Request::Status) {
-                    let _ = reply.send(keeper.status());
-                } else {
-                    self.asked.waiting.push_back((request, reply));
+                match keeper.look(&request) {
+                    Some(answer) => {
+                        let _ = reply.send(answer);
+                    }
+                    None => self.asked.waiting.push_back((request, reply)),
                 }
                 false
             }
@@ -153,10 +160,10 @@ impl Inputs {
             _ = self.signals.terminate.recv() => true,
             _ = self.signals.interrupt.recv() => true,
             Some((request, reply)) = self.asked.next() => {
-                let _ = reply.send(match request {
-                    Request::Status => keeper.status(),
-                    Request::Stop => Answer::Done(serde_json::Value::Null),
-                    _ => Answer::failed("the daemon is stopping"),
+                let _ = reply.send(match keeper.look(&request) {
+                    Some(answer) => answer,
+                    None if matches!(request, Request::Stop) => Answer::Done(Value::Null),
+                    None => Answer::failed("the daemon is stopping"),
                 });
                 false
             }

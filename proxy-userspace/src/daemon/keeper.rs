@@ -40,7 +40,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    control::{Answer, Request},
+    control::{Answer, Exporter, Request},
     dataplane::{Dataplane, attach::ListenLink},
     learn::{Event, Learner},
     netconf::{Handle, delivery::Plan, firewall::Ruleset, journal::Journal},
@@ -91,6 +91,8 @@ pub(super) struct Keeper {
     /// The listeners of each worker, by family, for who is to be told of them.
     pub(super) listeners: Vec<Vec<(u8, TcpListener)>>,
     pub(super) overload: Overload,
+    /// The endpoint for Prometheus.
+    pub(super) exporter: Option<Exporter>,
     pub(super) feeds_looked_at: Option<Instant>,
     /// Daemons that this one has taken over from.
     pub(super) generations: Generations,
@@ -193,8 +195,10 @@ impl Keeper {
     }
 
     fn answer(&mut self, request: Request) -> Answer {
+        if let Some(answer) = self.look(&request) {
+            return answer;
+        }
         match request {
-            Request::Status => self.status(),
             Request::BypassEdit { list, edit, end } => self.bypass_edit(&list, &edit, end),
             Request::BypassRead { list } => self.lists.read(Some(&self.dataplane), list.as_ref()),
             Request::BypassLists => self.lists.overview(),
@@ -206,11 +210,26 @@ impl Keeper {
             },
             Request::Stop => Answer::Done(serde_json::Value::Null),
             // The control socket gives its connection away.
-            Request::TakeOver => Answer::refused("not a request by itself"),
+            Request::TakeOver
+            | Request::Status
+            | Request::Metrics
+            | Request::Flows
+            | Request::KillFlow { .. } => Answer::refused("not a request by itself"),
         }
     }
 
-    pub(super) fn status(&self) -> Answer {
+    /// What only looks, and can be answered at any time.
+    pub(super) fn look(&self, request: &Request) -> Option<Answer> {
+        match request {
+            Request::Status => Some(self.status()),
+            Request::Metrics => Some(self.metrics()),
+            Request::Flows => Some(self.flows()),
+            Request::KillFlow { id } => Some(self.kill_flow(*id)),
+            _ => None,
+        }
+    }
+
+    fn status(&self) -> Answer {
         match status::status(self) {
             Ok(status) => Answer::Done(status),
             Err(error) => Answer::failed(error),
@@ -236,6 +255,7 @@ impl Keeper {
         };
         self.lists.mend(&mut self.dataplane)?;
         let defragmentation = self.defragmentation(new.intercept.defragment)?;
+        self.export(&new)?;
         // Also where it stays what it was: a reload is a rotation.
         self.lasting
             .log

@@ -71,6 +71,8 @@ pub(super) struct Overload {
     reached: BTreeSet<Measure>,
     told: Option<Instant>,
     lag: Option<(Instant, Duration)>,
+    /// With the limits.
+    measured: BTreeMap<Measure, (u64, u64)>,
 }
 
 impl Overload {
@@ -86,6 +88,12 @@ impl Overload {
             }
         }
         !self.reached.is_empty()
+    }
+
+    /// What was measured last, and its limit.
+    pub(super) fn measured(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
+        let all = self.measured.iter();
+        all.map(|(measure, (value, limit))| (measure.as_str(), *value, *limit))
     }
 
     /// What is beyond its limit.
@@ -126,6 +134,7 @@ impl Keeper {
             );
             self.overload.told = Some(Instant::now());
         }
+        self.overload.measured = measures;
         reached && self.options.config.intercept.on_overload == OnOverload::Open
     }
 

@@ -222,6 +222,7 @@ async fn start_claimed(
         connections,
         listeners,
         overload: Overload::default(),
+        exporter: None,
         feeds_looked_at: None,
         generations: Generations::default(),
         stopping: None,

@@ -122,11 +122,10 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
             })
         })
         .collect();
-    let stats = keeper.lasting.stats.snapshot();
     let valves = keeper.open_valves();
     let warnings = keeper.warnings.iter().map(|it| it.text().to_owned());
     let warnings: Vec<_> = warnings.chain(keeper.astray()).collect();
-    Ok(json!({
+    let mut status = json!({
         "instance": keeper.options.instance,
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -158,19 +157,10 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "generations": keeper.generations.status(),
         "draining": keeper.draining(),
         "workers": keeper.workers,
-        "connections": { "active": stats.connections.active, "total": stats.connections.total,
-                         "limit": keeper.connections },
         "translations": keeper.translations.count(),
-        "requests": stats.requests,
-        "bytes_in": stats.bytes_in,
-        "bytes_out": stats.bytes_out,
         "flows": flows,
         "packets": packets,
         "output": keeper.output_status()?,
-        "outcomes": stats.reasons,
-        "asymmetries": stats.asymmetries,
-        "hosts": stats.hosts,
-        "memory": stats.memory,
         "log_lines_lost": keeper.lasting.log.lost(),
         "learn": keeper.learn_status(),
         "bypass": {
@@ -179,5 +169,35 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
             "damaged": keeper.lists.damage(),
             "feeds": keeper.lists.feeds_status(),
         },
-    }))
+    });
+    if let (Value::Object(status), Value::Object(sessions)) = (&mut status, sessions(keeper)) {
+        status.extend(sessions);
+    }
+    Ok(status)
+}
+
+/// What the sessions have done, and what they use.
+fn sessions(keeper: &Keeper) -> Value {
+    let stats = keeper.lasting.stats.snapshot();
+    let load = keeper.overload.measured();
+    let load: Map<_, _> = load
+        .map(|(measure, value, limit)| {
+            let load = json!({ "value": value, "limit": limit });
+            (measure.to_owned(), load)
+        })
+        .collect();
+    json!({
+        "load": load,
+        "accepts": stats.accepts,
+        "connections": { "active": stats.connections.active, "total": stats.connections.total,
+                         "limit": keeper.connections },
+        "requests": stats.requests,
+        "statuses": stats.statuses,
+        "bytes_in": stats.bytes_in,
+        "bytes_out": stats.bytes_out,
+        "outcomes": stats.reasons,
+        "asymmetries": stats.asymmetries,
+        "hosts": stats.hosts,
+        "memory": stats.memory,
+    })
 }

@@ -4,11 +4,13 @@
 mod lists;
 mod names;
 mod numbers;
+mod sockets;
 mod words;
 
 pub(super) use lists::{feeds, group};
 pub(super) use names::{access, boolean, families, file, interfaces, level};
 pub(super) use numbers::{count, duration, mark, number, port_range, ports, size, table, within};
+pub(super) use sockets::endpoint;
 pub(super) use words::{prefixes, word};
 
 use toml::de::{DeArray, DeValue};
