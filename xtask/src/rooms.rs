@@ -22,13 +22,14 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Crates that one room alone may name.
-const CRATES: [(&str, &str); 7] = [
+const CRATES: [(&str, &str); 8] = [
     ("aya", "dataplane"),
     ("rtnetlink", "netconf"),
     ("httparse", "http"),
     ("aho_corasick", "policy"),
     ("jiff", "policy"),
     ("clap", "cli"),
+    ("ratatui", "cli"),
     ("prometheus_client", "observe"),
 ];
 

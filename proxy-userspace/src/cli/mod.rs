@@ -9,6 +9,8 @@ mod flows;
 mod lab;
 mod run;
 mod status;
+#[cfg(feature = "top")]
+mod top;
 mod upgrade;
 
 use std::{path::Path, process::ExitCode};
@@ -45,6 +47,9 @@ enum Command {
     Bypass(bypass::Args),
     /// What is happening now.
     Status(status::Args),
+    /// What happens, as it happens, in a terminal: rates, flows, clients, hosts, reasons.
+    #[cfg(feature = "top")]
+    Top(top::Args),
     /// The live connections: client, origin, age, bytes, rates, host, state; and `flows kill`.
     Flows(flows::Args),
     /// Looks for what of this host interception does not go with; changes nothing.
@@ -76,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Lab(args) => lab::run(&args),
         Command::Bypass(args) => bypass::run(args),
         Command::Status(args) => status::run(&args),
+        #[cfg(feature = "top")]
+        Command::Top(args) => top::run(&args),
         Command::Flows(args) => flows::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Reload(instance) => ask(&instance.instance, &Request::Reload).map(|_| ()),

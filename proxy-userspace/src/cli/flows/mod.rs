@@ -4,6 +4,10 @@ mod filter;
 mod sample;
 mod units;
 
+#[cfg(feature = "top")]
+pub(super) use sample::per_second;
+#[cfg(all(test, feature = "top"))]
+pub(super) use sample::sample_of;
 pub(super) use sample::{Flow, Sample};
 pub(super) use units::{age, bytes};
 

@@ -89,3 +89,26 @@ impl Sample {
 pub(in crate::cli) fn per_second(more: u64, seconds: f64) -> u64 {
     (more as f64 / seconds).round() as u64
 }
+
+/// Flows by number, host and bytes to the client.
+#[cfg(all(test, feature = "top"))]
+pub(in crate::cli) fn sample_of(taken: Instant, flows: &[(u64, &str, u64)]) -> Sample {
+    let one = |&(id, host, bytes_out): &(u64, &str, u64)| Flow {
+        id,
+        client: "10.0.0.2:1000".parse().unwrap(),
+        origin: "192.0.2.1:80".parse().unwrap(),
+        age_ms: 0,
+        state: "exchange".to_owned(),
+        requests: 1,
+        bytes_in: 0,
+        bytes_out,
+        host: Some(host.to_owned()),
+        rate_in: None,
+        rate_out: None,
+    };
+    Sample {
+        taken,
+        flows: flows.iter().map(one).collect(),
+        elsewhere: 0,
+    }
+}
