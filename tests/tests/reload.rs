@@ -8,7 +8,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use weir_tests::{Connection, Family, Weir, World, until};
+use weir_tests::{Connection, Family, Layout, Options, Weir, World, run_weir, until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -337,4 +337,54 @@ fn the_command_says_what_has_come_of_it() {
         assert!(said.contains(words), "{said}");
         assert_eq!(world.weir.status()["ports"], serde_json::json!([80, 8080]));
     }
+}
+
+#[test]
+fn what_is_in_force_and_what_would_be_is_shown() {
+    let world = World::with(
+        &Layout::default(),
+        &Options::config("[limits]\nhead = \"32KiB\"\n"),
+        |_| {},
+    );
+    let show = |more: &[&str]| world.weir.ask(&[&["config", "show"], more].concat());
+    let all = show(&[]);
+    assert!(all.contains("\nhead = \"32KiB\"\n"), "{all}");
+    assert!(all.contains("\nfields = 128  # default\n"), "{all}");
+    assert!(
+        all.contains("\n[bypass.learn]\n") && all.contains("# 0 rules\n"),
+        "{all}"
+    );
+    // What is shown is a file that says the same.
+    let file = world.weir.directory().join("shown.toml");
+    std::fs::write(&file, &all).unwrap();
+    let check = run_weir(&["config", "check", file.to_str().unwrap()]);
+    assert!(check.status.success(), "{check:?}");
+
+    world.weir.configure(
+        "[limits]\nhead = \"16KiB\"\n[host]\ntable = 100\n[[rule]]\naction = \"deny\"\n",
+    );
+    let changed = show(&["--changed"]);
+    assert!(
+        changed.contains("head = \"32KiB\"  # \"16KiB\" after a reload"),
+        "{changed}"
+    );
+    assert!(
+        changed.contains("table = 8780  # 100 after a restart"),
+        "{changed}"
+    );
+    assert!(changed.contains("others after a reload"), "{changed}");
+    assert!(!changed.contains("fields ="), "{changed}");
+    let refused = world.weir.command(&["reload"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("host.table (8780 is in force, 100 in the file)"),
+        "{said}"
+    );
+
+    world.weir.configure("[limits]\nhead = \"nonsense\"\n");
+    let wrong = show(&["--changed"]);
+    assert!(
+        wrong.contains("# WRONG") && wrong.contains("2:8"),
+        "{wrong}"
+    );
 }

@@ -17,7 +17,7 @@ mod output;
 mod rule;
 mod settings;
 
-use std::{fs, path::Path};
+use std::{fmt, fs, path::Path};
 
 pub use error::ConfigError;
 pub use link_pattern::{is_link_pattern, matches_link};
@@ -36,6 +36,26 @@ use keys::KEYS;
 
 /// Where `weir run` looks for its configuration unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/weir/weir.toml";
+
+/// A key whose value is another one in another configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// `section.key`
+    pub path: &'static str,
+    /// The value in force, as in the file.
+    pub old: String,
+    /// The other.
+    pub new: String,
+    /// Whether a reload can change it.
+    pub live: bool,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, old, new, .. } = self;
+        write!(f, "{path} ({old} is in force, {new} in the file)")
+    }
+}
 
 impl Config {
     /// Reads and parses the file at `path`.
@@ -112,13 +132,24 @@ impl Config {
     }
 
     /// The keys that differ between this configuration and `new` and cannot change while the
-    /// daemon runs, as `section.key`. Empty if a reload can apply `new` completely.
+    /// daemon runs. Empty if a reload can apply `new` completely.
     #[must_use]
-    pub fn unchangeable_differences(&self, new: &Self) -> Vec<&'static str> {
-        KEYS.iter()
-            .filter(|key| !key.live && (key.show)(self) != (key.show)(new))
-            .map(|key| key.path)
-            .collect()
+    pub fn unchangeable_differences(&self, new: &Self) -> Vec<Difference> {
+        let fixed = self.differences(new).filter(|it| !it.live);
+        fixed.collect()
+    }
+
+    /// The keys that differ between this configuration and `new`.
+    pub fn differences(&self, new: &Self) -> impl Iterator<Item = Difference> {
+        KEYS.iter().filter_map(|key| {
+            let (old, new) = ((key.show)(self), (key.show)(new));
+            (old != new).then_some(Difference {
+                path: key.path,
+                old,
+                new,
+                live: key.live,
+            })
+        })
     }
 
     /// Every key, as `section.key`, with its value as in the file.

@@ -367,8 +367,10 @@ fn a_reload_names_what_it_cannot_change() {
     let old = Config::default();
     assert!(old.unchangeable_differences(&old).is_empty());
     let new = parse(EVERYTHING).unwrap();
+    let fixed = old.unchangeable_differences(&new);
+    let paths: Vec<_> = fixed.iter().map(|it| it.path).collect();
     assert_eq!(
-        old.unchangeable_differences(&new),
+        paths,
         [
             "intercept.lan",
             "intercept.wan",
@@ -388,6 +390,14 @@ fn a_reload_names_what_it_cannot_change() {
             "host.output_mark",
             "workers.count",
         ]
+    );
+    assert_eq!(
+        fixed[11].to_string(),
+        "host.table (8780 is in force, 100 in the file)"
+    );
+    assert!(
+        old.differences(&new)
+            .any(|it| it.path == "limits.head" && it.live)
     );
     let ruled = parse("[[rule]]\naction = \"deny\"\n").unwrap();
     assert!(old != ruled && old.unchangeable_differences(&ruled).is_empty());

@@ -15,6 +15,8 @@ pub enum Request {
     Status,
     /// The same and more, for Prometheus.
     Metrics,
+    /// The configuration in force.
+    Config,
     /// The live connections.
     Flows,
     /// Ends one of them.

@@ -214,6 +214,7 @@ impl Keeper {
             | Request::Status
             | Request::Metrics
             | Request::Flows
+            | Request::Config
             | Request::KillFlow { .. } => Answer::refused("not a request by itself"),
         }
     }
@@ -224,6 +225,7 @@ impl Keeper {
             Request::Status => Some(self.status()),
             Request::Metrics => Some(self.metrics()),
             Request::Flows => Some(self.flows()),
+            Request::Config => Some(self.config()),
             Request::KillFlow { id } => Some(self.kill_flow(*id)),
             _ => None,
         }
@@ -241,9 +243,10 @@ impl Keeper {
         let old = &self.options.config;
         let fixed = old.unchangeable_differences(&new);
         if !fixed.is_empty() {
+            let fixed: Vec<_> = fixed.iter().map(ToString::to_string).collect();
             anyhow::bail!(
                 "cannot be changed while running, restart for it: {}",
-                fixed.join(", ")
+                fixed.join("; ")
             );
         }
         ports::check_sources(&new, &self.interfaces)?;

@@ -4,6 +4,7 @@ mod astray;
 mod begin;
 mod bridge;
 mod bypass;
+mod config;
 mod defragment;
 mod doctor;
 mod edit;
