@@ -5,7 +5,7 @@
 /// The object carries it in its section [`ABI_SECTION`]; the daemon refuses to attach, or to
 /// take over, programs with another one. Change it with every change to a shared struct, a map's
 /// type or capacity, or the order of an enum here.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// ELF section of the object that holds [`ABI_VERSION`] as a little-endian `u32`.
 pub const ABI_SECTION: &str = ".rodata.weir.abi";
@@ -47,6 +47,10 @@ pub const PROGRAMS_CONNECT: [&str; 2] = ["weir_connect4", "weir_connect6"];
 /// TC program that is attached nowhere: run on a [`Query`](crate::bypass::Query) in place of a
 /// packet, it returns the number of the record that decides, or 0.
 pub const PROGRAM_MATCH: &str = "weir_match";
+
+/// TC program that is attached nowhere: run on a frame, it puts a [`Trail`](crate::trail::Trail) at
+/// its beginning. `cb[0]` is the bridge that the frame's interface is a port of, or 0.
+pub const PROGRAM_WHY: &str = "weir_why";
 
 /// Names of the maps.
 pub mod map {

@@ -12,6 +12,7 @@
 //! * [`looping`] — packets that come back to us
 //! * [`output`] — connections of this host itself
 //! * [`verdict`] — what happens to a SYN, and every reason for it
+//! * [`trail`] — how a verdict came about
 //! * [`counter`] — what the programs count
 //!
 //! Addresses and ports are in **network byte order** everywhere in this crate; a type that holds
@@ -32,4 +33,5 @@ pub mod output;
 pub mod packet;
 pub mod refusal;
 pub mod settings;
+pub mod trail;
 pub mod verdict;

@@ -52,20 +52,40 @@ pub(super) fn decide_for(flow: &Flow, lan: u32, walk: *mut Walk) -> Bypass {
     let Some(table) = BYPASS.get(0) else {
         return Bypass::No;
     };
-    let query = Query {
+    let hit = search(table, &query(flow, lan), walk);
+    if hit.record != 0 {
+        count_hit(table, hit);
+    }
+    meaning(hit)
+}
+
+/// What the lists say of a flow that came in on `ifindex`, and the record that says so; counts
+/// nothing.
+#[inline(never)]
+pub(super) fn ask(flow: &Flow, ifindex: u32) -> (Bypass, u32) {
+    let (Some(table), Some(walk)) = (BYPASS.get(0), TRIAL.get_ptr_mut(0)) else {
+        return (Bypass::No, 0);
+    };
+    let lan = maps::interface(ifindex).map_or(0, |lan| lan.lan);
+    let hit = search(table, &query(flow, lan), walk);
+    (meaning(hit), hit.record)
+}
+
+#[inline(always)]
+fn query(flow: &Flow, lan: u32) -> Query {
+    Query {
         family: flow.family,
         lan,
         port: u32::from(u16::from_be(flow.dport)),
         reserved: 0,
         destination: Bits::new(flow.family, &flow.daddr),
         source: Bits::new(flow.family, &flow.saddr),
-    };
-    let hit = search(table, &query, walk);
-    if hit.record == 0 {
-        return Bypass::No;
     }
-    count_hit(table, hit);
-    if hit.intercept != 0 {
+}
+
+#[inline(always)]
+fn meaning(hit: Hit) -> Bypass {
+    if hit.record == 0 || hit.intercept != 0 {
         Bypass::No
     } else if hit.by_source != 0 {
         Bypass::Source

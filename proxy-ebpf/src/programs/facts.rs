@@ -122,13 +122,19 @@ fn way_out(settings: &Settings, flow: &Flow) -> Option<Reason> {
 }
 
 #[inline(always)]
-fn has_role(ifindex: u32, role: u32) -> bool {
+pub(super) fn has_role(ifindex: u32, role: u32) -> bool {
     maps::interface(ifindex).is_some_and(|interface| interface.role & role != 0)
 }
 
 /// Where the kernel would forward a packet of `flow` that came in on `ifindex`.
 #[inline(never)]
 fn route(ctx: &TcContext, flow: &Flow, ifindex: u32) -> Route {
+    route_by(ctx, flow, ifindex, &mut 0)
+}
+
+/// The same, with the index of the interface that it would leave by, if there is one.
+#[inline(always)]
+pub(super) fn route_by(ctx: &TcContext, flow: &Flow, ifindex: u32, out: &mut u32) -> Route {
     let mut query: bpf_fib_lookup = unsafe { core::mem::zeroed() };
     query.l4_protocol = 6;
     query.sport = flow.sport;
@@ -152,6 +158,7 @@ fn route(ctx: &TcContext, flow: &Flow, ifindex: u32) -> Route {
     const FWD_DISABLED: c_long = BPF_FIB_LKUP_RET_FWD_DISABLED as c_long;
     match result {
         SUCCESS | NO_NEIGH | FRAG_NEEDED => {
+            *out = query.ifindex;
             if has_role(query.ifindex, ROLE_WAN) {
                 Route::Wan
             } else {

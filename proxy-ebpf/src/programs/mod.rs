@@ -20,3 +20,4 @@ mod socket;
 mod steer;
 mod sweep;
 mod translation;
+mod why;

@@ -12,6 +12,7 @@ mod status;
 #[cfg(feature = "top")]
 mod top;
 mod upgrade;
+mod why;
 
 use std::{path::Path, process::ExitCode};
 
@@ -50,6 +51,8 @@ enum Command {
     /// What happens, as it happens, in a terminal: rates, flows, clients, hosts, reasons.
     #[cfg(feature = "top")]
     Top(top::Args),
+    /// What would become of a connection, and what decides that.
+    Why(why::Args),
     /// The live connections: client, origin, age, bytes, rates, host, state; and `flows kill`.
     Flows(flows::Args),
     /// Looks for what of this host interception does not go with; changes nothing.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         #[cfg(feature = "top")]
         Command::Top(args) => top::run(&args),
+        Command::Why(args) => why::run(args),
         Command::Flows(args) => flows::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Reload(instance) => ask(&instance.instance, &Request::Reload).map(|_| ()),

@@ -42,6 +42,8 @@ pub enum Request {
     BypassLists,
     /// Which entry decides about a connection.
     BypassTest(Query),
+    /// What becomes of a connection, and what decides that.
+    Why(Query),
     /// What would be learned.
     BypassLearn,
     /// Reads the configuration again.

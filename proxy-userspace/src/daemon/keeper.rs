@@ -203,6 +203,7 @@ impl Keeper {
             Request::BypassRead { list } => self.lists.read(Some(&self.dataplane), list.as_ref()),
             Request::BypassLists => self.lists.overview(),
             Request::BypassTest(query) => self.lists.test(Some(&mut self.dataplane), &query),
+            Request::Why(query) => self.why(&query),
             Request::BypassLearn => self.candidates(),
             Request::Reload => match self.reload() {
                 Ok(()) => Answer::Done(serde_json::Value::Null),

@@ -37,6 +37,7 @@ mod translations;
 mod undo;
 mod valve;
 mod valves;
+mod why;
 mod worker;
 
 use std::path::PathBuf;

@@ -13,6 +13,7 @@ mod own;
 mod shadow;
 mod stations;
 mod translations;
+mod why;
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -154,6 +155,7 @@ impl Dataplane {
             abi::PROGRAM_BRIDGE,
             abi::PROGRAM_LEAVE,
             abi::PROGRAM_MATCH,
+            abi::PROGRAM_WHY,
             abi::PROGRAM_RECORD,
             abi::PROGRAM_SWEEP,
         ] {

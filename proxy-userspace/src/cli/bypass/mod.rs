@@ -6,6 +6,7 @@ mod read;
 mod sources;
 mod spell;
 mod test;
+pub(super) use test::Connection;
 
 use std::path::PathBuf;
 

@@ -16,6 +16,16 @@ use crate::{
 /// A connection to be asked about.
 #[derive(clap::Args)]
 pub(super) struct Args {
+    #[command(flatten)]
+    connection: Connection,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A connection.
+#[derive(clap::Args)]
+pub(in crate::cli) struct Connection {
     /// The client's address.
     #[arg(value_name = "SRC")]
     source: IpAddr,
@@ -26,9 +36,17 @@ pub(super) struct Args {
     /// The LAN that the client is on; without it, entries that name one do not match.
     #[arg(long = "in", value_name = "INTERFACE")]
     interface: Option<InterfaceName>,
-    /// For programs.
-    #[arg(long)]
-    json: bool,
+}
+
+impl Connection {
+    pub(in crate::cli) fn query(self) -> Query {
+        Query {
+            source: self.source,
+            destination: self.destination.ip(),
+            port: self.destination.port(),
+            interface: self.interface,
+        }
+    }
 }
 
 fn destination(text: &str) -> Result<SocketAddr, String> {
@@ -41,12 +59,7 @@ fn destination(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(super) fn run(whom: &Whom, args: Args) -> Result<()> {
-    let query = Query {
-        source: args.source,
-        destination: args.destination.ip(),
-        port: args.destination.port(),
-        interface: args.interface,
-    };
+    let query = args.connection.query();
     let Answered { value, live } = ask(whom, &Request::BypassTest(query))?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&value)?);
