@@ -15,7 +15,7 @@ pub enum Asymmetry {
     OriginReset,
     /// The final response came before the request was through.
     EarlyResponse,
-    /// The origin closed between two requests, or sent what no request had asked for.
+    /// The origin sent what no request had asked for, or closed as the client began to ask.
     Unsolicited,
     /// Bytes behind a complete response; the connection ended there.
     BytesBehindResponse,

@@ -63,6 +63,24 @@ impl Session {
         });
     }
 
+    /// Connects to the origin by `way` for a request, which nothing of has been sent yet.
+    ///
+    /// What the origin has said since its last answer cannot answer it (RFC 9112 §9.2): a
+    /// connection on which there is any of that, or its end, is not used for it.
+    pub(super) async fn connect_for_request(&mut self, way: Way) -> Result<(), Unconnected> {
+        if self.origin.as_ref().is_some_and(|it| !it.leg.is_quiet()) {
+            self.leave_origin();
+        }
+        self.connect(way).await
+    }
+
+    /// Gives up the connection to an origin that has said something, or has closed, while the
+    /// client had begun to ask for something: another one is made for that.
+    pub(super) fn leave_origin(&mut self) {
+        self.shared.stats.asymmetry(Asymmetry::Unsolicited);
+        self.origin = None;
+    }
+
     /// Connects to the origin by `way`, if that is still to be done.
     pub(super) async fn connect(&mut self, way: Way) -> Result<(), Unconnected> {
         if self.origin.as_ref().is_some_and(|origin| origin.way == way) {

@@ -41,7 +41,7 @@ impl Session {
         };
         let mut repeated = false;
         loop {
-            if let Err(error) = self.connect(plan.way).await {
+            if let Err(error) = self.connect_for_request(plan.way).await {
                 return self.without_origin(&request, &error, transaction).await;
             }
             let first = self.begins_origin_connection();
@@ -77,7 +77,7 @@ impl Session {
         way: Way,
         mut transaction: Transaction,
     ) -> After {
-        if let Err(error) = self.connect(way).await {
+        if let Err(error) = self.connect_for_request(way).await {
             return self.without_origin(request, &error, transaction).await;
         }
         transaction.spoofed = self.origin.as_ref().map(|origin| origin.spoofed);

@@ -63,6 +63,16 @@ impl Leg {
         read(&self.stream, &mut self.buffer, HEAD_READ).await
     }
 
+    /// Whether there is nothing to read: no bytes, and no end of the stream. What it finds is
+    /// lost: the connection must not be used again then.
+    ///
+    /// It looks at the socket only if something may have come since the last look; for a
+    /// connection that was waited on in vain, that was known without a system call.
+    pub(super) fn is_quiet(&self) -> bool {
+        let nothing = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.buffer.is_empty() && self.stream.try_read(&mut [0]).is_err_and(nothing)
+    }
+
     /// Writes an answer of our own. A client that does not take it is not waited for.
     pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<()> {
         timeout(LINGER, write_all(&self.stream, bytes)).await?

@@ -93,7 +93,7 @@ impl Session {
                 Woken::Client if was_idle => head.began = Instant::now(),
                 Woken::Client => {}
                 Woken::Origin => {
-                    if let Some(next) = self.origin_spoke(first) {
+                    if let Some(next) = self.origin_spoke(first, head.is_request) {
                         return next;
                     }
                 }
@@ -135,14 +135,16 @@ impl Session {
     }
 
     /// What it means that the origin has said something, or ended its stream, unasked.
-    fn origin_spoke(&mut self, first: bool) -> Option<Next> {
+    fn origin_spoke(&mut self, first: bool, is_request: bool) -> Option<Next> {
         let origin = self.origin.as_ref()?;
-        if origin.leg.buffer.is_empty() {
-            if self.client.buffer.is_empty() {
-                return Some(Next::Idle(Reason::OriginClosed));
-            }
-            // It will not be there for what the client has begun to say: another one is made.
-            self.origin = None;
+        let idle = self.client.buffer.is_empty();
+        let closed = origin.leg.buffer.is_empty();
+        if closed && idle {
+            return Some(Next::Idle(Reason::OriginClosed));
+        }
+        if closed || is_request || (!first && !idle) {
+            // It is no answer to what the client has begun to ask for.
+            self.leave_origin();
             return None;
         }
         if !first {
@@ -201,7 +203,7 @@ impl Session {
                 _ => Woken::Over(Reason::ClientClosed),
             },
             // Its end, or bytes that nobody asked for.
-            _ = origin_speaks, if idle || (first && !head.is_request) => return Woken::Origin,
+            _ = origin_speaks => return Woken::Origin,
             connected = connected => connected,
             () = silence => return Woken::Silence,
             () = drained, if idle => return Woken::Over(Reason::Draining),
