@@ -5,7 +5,7 @@
 /// The object carries it in its section [`ABI_SECTION`]; the daemon refuses to attach, or to
 /// take over, programs with another one. Change it with every change to a shared struct, a map's
 /// type or capacity, or the order of an enum here.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// ELF section of the object that holds [`ABI_VERSION`] as a little-endian `u32`.
 pub const ABI_SECTION: &str = ".rodata.weir.abi";
@@ -110,6 +110,13 @@ pub mod map {
     /// Ring buffer of [`Flow`](crate::key::Flow), client to origin: connects of ours whose answer
     /// went around us. Not waked up for: the daemon looks from time to time.
     pub const WENT_AROUND: &str = "WENT_AROUND";
+    /// ARRAY of [`Watch`](crate::watch::Watch): who watches decisions, and which.
+    pub const WATCHES: &str = "WATCHES";
+    /// Per-CPU ARRAY of [`Watched`](crate::watch::Watched), in the places of [`WATCHES`].
+    pub const WATCHED: &str = "WATCHED";
+    /// Ring buffer of [`Decision`](crate::watch::Decision). Not waked up for: the daemon looks from
+    /// time to time.
+    pub const DECISIONS: &str = "DECISIONS";
 }
 
 /// Most workers, and so heartbeat slots and listeners per family.
@@ -144,3 +151,7 @@ pub const MAX_FOLLOWED_PORTS: usize = 16;
 /// Octets of [`map::WENT_AROUND`], a power of two and of whole pages: 1365 flows. What has no
 /// room is lost; each connect that goes on comes again with its next retransmission.
 pub const WENT_AROUND_LEN: u32 = 1 << 16;
+/// So many may watch decisions at once.
+pub const MAX_WATCHES: u32 = 4;
+/// Octets of [`map::DECISIONS`], a power of two and of whole pages: 3276 decisions.
+pub const DECISIONS_LEN: u32 = 1 << 18;

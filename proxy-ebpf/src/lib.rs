@@ -14,6 +14,7 @@
 //! * [`verdict`] — what happens to a SYN, and every reason for it
 //! * [`trail`] — how a verdict came about
 //! * [`counter`] — what the programs count
+//! * [`watch`] — decisions that somebody watches
 //!
 //! Addresses and ports are in **network byte order** everywhere in this crate; a type that holds
 //! anything else says so. The library is `no_std`, has no dependency on the kernel side's crates
@@ -35,3 +36,4 @@ pub mod refusal;
 pub mod settings;
 pub mod trail;
 pub mod verdict;
+pub mod watch;

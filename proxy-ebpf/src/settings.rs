@@ -50,6 +50,10 @@ pub struct Settings {
     pub share: u32,
     /// IPv4, IPv6: 0, [`NO_RETURN_PATH`] or [`LOOPING`].
     pub valve: [u32; 2],
+    /// Not 0: decisions are told to those who are in [`map::WATCHES`](crate::abi::map::WATCHES).
+    pub watch: u32,
+    /// 0.
+    pub reserved: u32,
     /// How old a worker's heartbeat may be, in nanoseconds.
     pub heartbeat_stale_ns: u64,
     /// Ports whose SYNs are decided about, network order; 0 in unused places.
@@ -71,6 +75,8 @@ impl Settings {
         socket_mark: 0,
         share: 100,
         valve: [0; 2],
+        watch: 0,
+        reserved: 0,
         heartbeat_stale_ns: 0,
         ports: [0; MAX_PORTS],
         followed: [0; MAX_FOLLOWED_PORTS],
@@ -132,7 +138,9 @@ pub struct Interface {
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 8 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS);
+    assert!(
+        size_of::<Settings>() == 8 * 4 + 2 * 4 + 2 * 4 + 8 + 2 * MAX_PORTS + 2 * MAX_FOLLOWED_PORTS
+    );
     assert!(size_of::<Interface>() == 32);
 };
 

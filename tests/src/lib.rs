@@ -44,6 +44,7 @@ mod traces;
 mod tun;
 mod upgrade;
 mod wait;
+mod watcher;
 mod wire;
 mod world;
 
@@ -86,6 +87,7 @@ pub use sockets::until_over;
 pub use traces::{all_direct, lived_in, use_it};
 pub use tun::{Alter, TunLink};
 pub use wait::{until, until_some};
+pub use watcher::Watcher;
 pub use wire::{Wire, inject};
 pub use world::World;
 

@@ -110,6 +110,12 @@ impl Port {
         self.bridge
     }
 
+    /// The VLAN tag that the frame came with.
+    #[inline(always)]
+    pub(super) fn tag(&self) -> u32 {
+        self.path.tag
+    }
+
     /// Whose frame it is. To be called before what follows.
     #[inline(always)]
     pub(super) fn of(&mut self, flow: &Flow) {

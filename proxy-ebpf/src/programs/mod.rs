@@ -20,4 +20,5 @@ mod socket;
 mod steer;
 mod sweep;
 mod translation;
+mod watch;
 mod why;

@@ -33,6 +33,7 @@ use proxy_ebpf::{
     output::{Ends, LOOPBACK, Output, SLOT},
     settings::Settings,
     verdict::{self, Bypass, Facts, Listener, Reason, Route},
+    watch::{DIRECT, INTERCEPTED, PORT_NOT_WATCHED},
 };
 
 use super::{
@@ -40,6 +41,7 @@ use super::{
     context::words,
     facts,
     maps::{self, DELIVERIES, OWN_ADDRESSES, SETTINGS},
+    watch::{Fate, tell},
 };
 
 /// What both kinds of programs return when all is well; connects go on.
@@ -125,15 +127,39 @@ fn connecting(ctx: &SockOpsContext) {
     if had & settings.socket_mark != 0 {
         return;
     }
-    let Some(flow) = flow(ctx).filter(|flow| settings.watches(flow.dport)) else {
+    let Some(flow) = flow(ctx) else {
         return;
     };
+    if !settings.watches(flow.dport) {
+        if settings.watch != 0 {
+            tell_of(&flow, PORT_NOT_WATCHED);
+        }
+        return;
+    }
     let reason = judge(settings, &flow, socket, had != 0 || device != 0);
     count(reason);
     if reason == Reason::Intercepted {
         count_marked(flow.family);
         set_mark(ctx.as_ptr(), had | output.mark);
     }
+    if settings.watch != 0 {
+        tell_of(&flow, reason as u32);
+    }
+}
+
+#[inline(always)]
+fn tell_of(flow: &Flow, reason: u32) {
+    let fate = Fate {
+        ifindex: LOOPBACK,
+        reason,
+        outcome: if reason == Reason::Intercepted as u32 {
+            INTERCEPTED
+        } else {
+            DIRECT
+        },
+        tag: 0,
+    };
+    tell(flow, &fate);
 }
 
 /// A mark or a device of its own has been given to a socket so that its packets go a way of their

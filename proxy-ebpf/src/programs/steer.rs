@@ -20,6 +20,7 @@ use proxy_ebpf::{
     packet::{self, ETHERNET_LEN, Kind, Load, Segment},
     settings::Settings,
     verdict::{self, Facts as _, Reason},
+    watch::{DIRECT, INTERCEPTED, PORT_NOT_WATCHED, STOPPED},
 };
 
 use super::{
@@ -31,6 +32,7 @@ use super::{
     refuse,
     socket::{self, Found},
     translation,
+    watch::{Fate, tell},
 };
 
 /// `PACKET_HOST` of `skb->pkt_type`: addressed to us at the link layer.
@@ -92,6 +94,19 @@ pub(super) fn steer<'a>(ctx: &'a TcContext, network: u32, mut port: Option<&'a m
         Kind::Malformed => return passed(Event::Malformed),
         Kind::Other => return TCX_NEXT,
     }
+    if settings.watch != 0
+        && kind == Kind::Tcp
+        && segment.opens()
+        && !settings.watches(segment.flow.dport)
+    {
+        let fate = Fate {
+            ifindex: skb.ifindex,
+            reason: PORT_NOT_WATCHED,
+            outcome: DIRECT,
+            tag: tag(&port),
+        };
+        tell(&segment.flow, &fate);
+    }
     let mut action = TCX_NEXT;
     if settings.follows(segment.flow.dport) || settings.follows(segment.flow.sport) {
         *reversed = segment.flow.reversed();
@@ -142,6 +157,12 @@ fn mark(ctx: &TcContext, settings: &Settings, port: Option<&Port>) {
     }
     let mark = unsafe { (*ctx.skb.skb).mark };
     ctx.set_mark(mark | settings.steer_mark);
+}
+
+/// The VLAN tag that it came with, across a bridge.
+#[inline(always)]
+fn tag(port: &Option<&mut Port>) -> u32 {
+    port.as_ref().map_or(0, |port| port.tag())
 }
 
 /// A packet of a watched port, and the facts about it as the kernel has them.
@@ -200,6 +221,28 @@ impl Seen<'_> {
             }
             _ => self.opening_direct(),
         }
+        if self.settings.watch != 0 {
+            self.tell(reason);
+        }
+    }
+
+    /// Tells those who watch of the decision, and what has come of it.
+    #[inline(always)]
+    fn tell(&self, reason: Reason) {
+        let mark = unsafe { (*self.ctx.skb.skb).mark };
+        let fate = Fate {
+            ifindex: self.ifindex(),
+            reason: reason as u32,
+            outcome: if self.action != TCX_NEXT {
+                STOPPED
+            } else if mark & self.settings.steer_mark != 0 {
+                INTERCEPTED
+            } else {
+                DIRECT
+            },
+            tag: tag(&self.port),
+        };
+        tell(&self.segment.flow, &fate);
     }
 
     /// Whether what comes in by this interface and cannot be intercepted is refused.

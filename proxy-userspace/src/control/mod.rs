@@ -6,11 +6,13 @@ mod exporter;
 pub mod handover;
 mod protocol;
 mod server;
+mod watching;
 
 pub use client::{call, is_listening};
 pub use exporter::Exporter;
 pub use protocol::{Answer, FailureKind, ListEdit, Query, Request};
 pub use server::{Call, Calls, Server};
+pub use watching::{Decided, Told, Wanted, Watcher, Watching, watch};
 
 use std::path::{Path, PathBuf};
 

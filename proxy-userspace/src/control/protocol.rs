@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Wanted;
 use crate::bypass::{InterfaceName, Key, ListName};
 
 /// What a command asks for.
@@ -44,6 +45,8 @@ pub enum Request {
     BypassTest(Query),
     /// What becomes of a connection, and what decides that.
     Why(Query),
+    /// Decisions as they are made, as long as the connection lasts: see [`Watching`](super::Watching).
+    Watch(Wanted),
     /// What would be learned.
     BypassLearn,
     /// Reads the configuration again.

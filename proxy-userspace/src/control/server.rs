@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, FailureKind, Request, protocol::MAX_LINE, socket_path};
+use super::{Answer, FailureKind, Request, Watcher, protocol::MAX_LINE, socket_path, watching};
 use crate::sys::socket::{has_hung_up, peer_groups};
 
 /// A request, and where its answer goes.
@@ -29,6 +29,8 @@ pub struct Calls {
     pub requests: mpsc::Sender<Call>,
     /// Connections of processes that want to take over.
     pub successors: mpsc::Sender<UnixStream>,
+    /// Those who want to watch.
+    pub watchers: mpsc::Sender<Watcher>,
 }
 
 /// How long a command may take to say what it wants.
@@ -150,6 +152,9 @@ async fn serve(stream: UnixStream, calls: Calls, group: Option<Gid>) -> io::Resu
             kind: FailureKind::NotPermitted,
             message: rank.refusal(),
         },
+        Ok(Request::Watch(wanted)) => {
+            return watching::serve(wanted, calls.watchers, reader, write).await;
+        }
         Ok(request) => {
             let (reply, answer) = oneshot::channel();
             let gone = || Answer::failed("the daemon is stopping");

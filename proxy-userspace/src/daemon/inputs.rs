@@ -15,7 +15,7 @@ use tokio::{
 
 use super::keeper::Keeper;
 use crate::{
-    control::{Answer, Call, Calls, Exporter, Request, Server},
+    control::{Answer, Call, Calls, Exporter, Request, Server, Watcher},
     netconf::watch::Changes,
 };
 
@@ -26,6 +26,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Inputs {
     pub(super) asked: Asked,
     pub(super) successors: mpsc::Receiver<UnixStream>,
+    pub(super) watchers: mpsc::Receiver<Watcher>,
     pub(super) changes: Arc<Changes>,
     /// When changes of the network will have settled, if there are some.
     pub(super) settled: Option<time::Instant>,
@@ -95,9 +96,11 @@ impl Inputs {
     ) -> Result<Self> {
         let (requests, calls) = mpsc::channel(16);
         let (next, successors) = mpsc::channel(1);
+        let (watch, watchers) = mpsc::channel(1);
         let calls_in = Calls {
             requests,
             successors: next,
+            watchers: watch,
         };
         let gate = Gate {
             calls: calls_in,
@@ -112,6 +115,7 @@ impl Inputs {
                 waiting: VecDeque::new(),
             },
             successors,
+            watchers,
             changes,
             settled: None,
             ticks,
@@ -159,6 +163,10 @@ impl Inputs {
         tokio::select! {
             _ = self.signals.terminate.recv() => true,
             _ = self.signals.interrupt.recv() => true,
+            Some(watcher) = self.watchers.recv() => {
+                let _ = watcher.reply.send(Answer::failed("the daemon is stopping"));
+                false
+            }
             Some((request, reply)) = self.asked.next() => {
                 let _ = reply.send(match keeper.look(&request) {
                     Some(answer) => answer,
@@ -175,6 +183,7 @@ impl Inputs {
     pub(super) fn retire(self) -> (Signals, JoinHandle<()>) {
         let Self {
             mut asked,
+            mut watchers,
             signals,
             server,
             ..
@@ -185,7 +194,12 @@ impl Inputs {
                     let _ = reply.send(Answer::moved());
                 }
             };
-            tokio::join!(server.retire(), answer);
+            let turn_away = async {
+                while let Some(watcher) = watchers.recv().await {
+                    let _ = watcher.reply.send(Answer::moved());
+                }
+            };
+            tokio::join!(server.retire(), answer, turn_away);
         });
         (signals, answered)
     }

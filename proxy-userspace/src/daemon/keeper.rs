@@ -37,6 +37,7 @@ use super::{
     tracking::Tracking,
     translations::Translations,
     valves::Valves,
+    watches::Watches,
     worker::Worker,
 };
 use crate::{
@@ -91,6 +92,7 @@ pub(super) struct Keeper {
     /// The listeners of each worker, by family, for who is to be told of them.
     pub(super) listeners: Vec<Vec<(u8, TcpListener)>>,
     pub(super) overload: Overload,
+    pub(super) watches: Watches,
     /// The endpoint for Prometheus.
     pub(super) exporter: Option<Exporter>,
     pub(super) feeds_looked_at: Option<Instant>,
@@ -160,6 +162,7 @@ impl Keeper {
                     return Step::Stop;
                 }
             }
+            Some(watcher) = inputs.watchers.recv() => self.begin_watch(watcher),
             Some(successor) = inputs.successors.recv() => return Step::HandOver(successor),
             () = inputs.changes.links.notified() => {
                 self.links_changed().await;
@@ -212,6 +215,7 @@ impl Keeper {
             Request::Stop => Answer::Done(serde_json::Value::Null),
             // The control socket gives its connection away.
             Request::TakeOver
+            | Request::Watch(_)
             | Request::Status
             | Request::Metrics
             | Request::Flows
@@ -266,6 +270,7 @@ impl Keeper {
             .redirect(&settings::sink(&new), settings::style(&new))?;
         self.dataplane.set_settings(Settings {
             overload: now.overload,
+            watch: now.watch,
             ..kernel
         })?;
         if new.intercept.mode != self.options.config.intercept.mode {
@@ -295,6 +300,7 @@ impl Keeper {
         self.tend_translations();
         self.look_at_conntrack();
         self.generations.look();
+        self.tend_watches();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded());
         settings.valve = self.way_out();

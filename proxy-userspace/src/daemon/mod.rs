@@ -37,6 +37,7 @@ mod translations;
 mod undo;
 mod valve;
 mod valves;
+mod watches;
 mod why;
 mod worker;
 

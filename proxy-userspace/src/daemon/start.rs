@@ -34,6 +34,7 @@ use super::{
     translations::{self, Translations},
     undo,
     valves::Valves,
+    watches::Watches,
     worker::Worker,
 };
 use crate::{
@@ -222,6 +223,7 @@ async fn start_claimed(
         connections,
         listeners,
         overload: Overload::default(),
+        watches: Watches::default(),
         exporter: None,
         feeds_looked_at: None,
         generations: Generations::default(),

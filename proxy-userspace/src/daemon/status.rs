@@ -137,6 +137,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         },
         "share": keeper.dataplane.settings().share,
         "shadow": keeper.shadow_status(),
+        "watching": if keeper.dataplane.settings().watch == 0 { 0 } else { keeper.watching() },
         "overload": keeper.overload.reached().collect::<Vec<_>>(),
         "valve": valves.first().map(|valve| &valve["reason"]),
         "valves": valves,

@@ -74,6 +74,8 @@ pub(super) async fn stop(running: Running) -> Result<()> {
 /// Lets new flows go direct, and waits for those under way, here and in earlier daemons, up to the
 /// deadline. For how long what they have sent may be waited for.
 async fn drain(keeper: &mut Keeper, inputs: &mut Inputs, workers: &mut [Worker]) -> Duration {
+    // What comes is all the same, and nobody passes it on any more.
+    keeper.end_watches(|_| true);
     let draining = Settings {
         mode: MODE_DRAIN,
         ..*keeper.dataplane.settings()

@@ -13,6 +13,7 @@ mod own;
 mod shadow;
 mod stations;
 mod translations;
+pub mod watch;
 mod why;
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -98,6 +99,7 @@ pub struct Dataplane {
     stations: HashMap<MapData, [u8; 6], u32>,
     went_around: RingBuf<MapData>,
     shadow: shadow::Shadowed,
+    watching: watch::Watching,
     /// Where they are all pinned.
     maps: Option<Bpffs>,
     /// Whether they were another process's, whose programs may be attached still.
@@ -208,6 +210,7 @@ impl Dataplane {
                 .try_into()
                 .map_err(opening(map::WENT_AROUND))?,
             shadow: shadow::Shadowed::new(&mut ebpf)?,
+            watching: watch::Watching::new(&mut ebpf)?,
             maps,
             adopted,
             ebpf,

@@ -6,7 +6,6 @@ mod read;
 mod sources;
 mod spell;
 mod test;
-pub(super) use test::Connection;
 
 use std::path::PathBuf;
 

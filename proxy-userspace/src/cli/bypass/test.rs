@@ -25,7 +25,7 @@ pub(super) struct Args {
 
 /// A connection.
 #[derive(clap::Args)]
-pub(in crate::cli) struct Connection {
+struct Connection {
     /// The client's address.
     #[arg(value_name = "SRC")]
     source: IpAddr,
@@ -39,7 +39,7 @@ pub(in crate::cli) struct Connection {
 }
 
 impl Connection {
-    pub(in crate::cli) fn query(self) -> Query {
+    fn query(self) -> Query {
         Query {
             source: self.source,
             destination: self.destination.ip(),
