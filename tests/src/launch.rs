@@ -21,6 +21,8 @@ pub struct Options {
     pub config: String,
     /// Further arguments.
     pub arguments: Vec<String>,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
     /// The instance's name; a new one if absent.
     pub instance: Option<String>,
 }
@@ -32,6 +34,7 @@ impl Default for Options {
             wan: vec![WAN.to_owned()],
             config: String::new(),
             arguments: Vec::new(),
+            environment: Vec::new(),
             instance: None,
         }
     }
@@ -128,6 +131,7 @@ pub(crate) fn spawn(netns: &str, instance: &str, options: &Options, directory: &
         }
     }
     command.args(&options.arguments);
+    command.envs(options.environment.iter().cloned());
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -22,15 +22,18 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Crates that one room alone may name.
-const CRATES: [(&str, &str); 8] = [
+const CRATES: [(&str, &str); 11] = [
     ("aya", "dataplane"),
     ("rtnetlink", "netconf"),
     ("httparse", "http"),
     ("aho_corasick", "policy"),
     ("jiff", "policy"),
     ("clap", "cli"),
+    ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
     ("ratatui", "cli"),
     ("prometheus_client", "observe"),
+    ("sd_notify", "daemon"),
 ];
 
 /// Checks every source file of the daemon.

@@ -5,7 +5,9 @@
 mod bypass;
 mod config;
 mod doctor;
+mod down;
 mod flows;
+mod generate;
 mod lab;
 mod run;
 mod status;
@@ -22,7 +24,6 @@ use serde_json::Value;
 
 use crate::{
     control::{self, Answer, FailureKind, Request},
-    daemon,
     fault::Fault,
     netconf::journal,
 };
@@ -63,9 +64,12 @@ enum Command {
     /// Starts another process, of a new version perhaps, that takes over from the running daemon.
     Upgrade(upgrade::Args),
     /// Ends the daemon and undoes everything, also after a crash.
-    Down(Instance),
+    Down(down::Args),
     /// Checks the configuration, or shows a sample.
     Config(config::Args),
+    /// Writes manual pages, completions and a configuration, for who makes a package.
+    #[command(hide = true)]
+    Generate(generate::Args),
 }
 
 /// Which daemon.
@@ -91,8 +95,9 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Reload(instance) => ask(&instance.instance, &Request::Reload).map(|_| ()),
         Command::Upgrade(args) => upgrade::run(&args),
-        Command::Down(instance) => daemon::down(&instance.instance),
+        Command::Down(args) => down::run(args),
         Command::Config(args) => config::run(&args),
+        Command::Generate(args) => generate::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

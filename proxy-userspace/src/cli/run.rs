@@ -47,10 +47,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let default = Path::new(DEFAULT_PATH);
-    let file = args
-        .config
-        .or_else(|| default.exists().then(|| default.to_owned()));
+    // The main process of a service is the one that it would take over from.
+    let may_be_main = !args.takeover;
+    let result = intercept(args);
+    if let Err(error) = &result
+        && may_be_main
+    {
+        daemon::failed(error);
+    }
+    result
+}
+
+fn intercept(args: Args) -> Result<()> {
+    let file = configured(args.config);
     let workers = args.workers.map(usize::from);
     let source = Source {
         file,
@@ -69,6 +78,12 @@ pub(super) fn run(args: Args) -> Result<()> {
         takeover: args.takeover,
         adopt_output: args.adopt_output,
     })
+}
+
+/// The configuration file: the one that is named, or the usual one, if there is that.
+pub(super) fn configured(named: Option<PathBuf>) -> Option<PathBuf> {
+    let default = Path::new(DEFAULT_PATH);
+    named.or_else(|| default.exists().then(|| default.to_owned()))
 }
 
 fn log_to_stderr(level: &str) {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{outcome, unreachable};
 use crate::{
     control::{self, Request},
+    daemon,
     fault::Fault,
     netconf::{journal, netns},
 };
@@ -24,8 +25,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often it is looked whether it has taken over.
 const LOOK: Duration = Duration::from_millis(50);
-/// Of the old process's environment the new one gets these, unless the command has its own.
-const ENVIRONMENT: [&str; 2] = ["WEIR_LOG", "NOTIFY_SOCKET"];
+/// Of the old process's environment the new one gets this, unless the command has its own.
+const LOG: &str = "WEIR_LOG";
+/// What is the service manager's goes from main process to main process, whatever the command has.
+const SERVICE: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "INVOCATION_ID"];
 
 /// The new daemon gets the arguments and the configuration file of the old one.
 #[derive(clap::Args)]
@@ -122,6 +125,12 @@ impl Daemon {
         if !is("--netns") && netns::current_id()? != self.netns && !netns::enter_id(self.netns)? {
             bail!("cannot find the network namespace of pid {}", self.pid);
         }
+        let environment = self.environment();
+        let is_service = environment.iter().any(|(name, _)| name == SERVICE[0]);
+        let group = daemon::control_group(&self.pid.to_string());
+        if is_service && group != daemon::control_group("self") {
+            return Err(elsewhere(&group).into());
+        }
         let mut command = Command::new(binary);
         command
             .args(
@@ -134,8 +143,11 @@ impl Daemon {
             .stdin(Stdio::null())
             // What is typed at this terminal is not for it.
             .process_group(0);
-        for (name, value) in self.environment() {
-            if std::env::var_os(&name).is_none() {
+        for name in SERVICE.iter().chain(&["WATCHDOG_PID"]) {
+            command.env_remove(name);
+        }
+        for (name, value) in environment {
+            if name != LOG || std::env::var_os(LOG).is_none() {
                 command.env(name, value);
             }
         }
@@ -169,11 +181,21 @@ impl Daemon {
         let wanted = |entry: OsString| {
             let entry = entry.into_string().ok()?;
             let (name, value) = entry.split_once('=')?;
-            let wanted = ENVIRONMENT.contains(&name);
+            let wanted = name == LOG || SERVICE.contains(&name);
             wanted.then(|| (name.to_owned(), OsString::from(value)))
         };
         zero_separated(&all).filter_map(wanted).collect()
     }
+}
+
+/// A process that is started here would have nothing of the unit: no watchdog, no limits, and not
+/// its end.
+fn elsewhere(group: &str) -> Fault {
+    let unit = group.rsplit('/').next().unwrap_or_default();
+    Fault::Usage(format!(
+        "the daemon is the service {unit}: `systemctl reload {unit}` has it taken over within the \
+         service"
+    ))
 }
 
 /// Arguments of a daemon that takes over.
@@ -195,6 +217,12 @@ fn zero_separated(octets: &[u8]) -> impl Iterator<Item = OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_is_named() {
+        let fault = elsewhere("/system.slice/weir.service").to_string();
+        assert!(fault.contains("`systemctl reload weir.service`"), "{fault}");
+    }
 
     #[test]
     fn a_command_line_is_taken_apart() {

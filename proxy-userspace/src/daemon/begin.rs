@@ -11,6 +11,7 @@ use super::{
     inputs::{Inputs, Signals},
     instance::Claim,
     keeper::Keeper,
+    service::Watchdog,
     settings,
     worker::{Assignment, Worker},
 };
@@ -86,7 +87,9 @@ pub(super) async fn begin(
     keeper.begin_output().await?;
 
     let run_dir = claim.run_dir();
-    let inputs = Inputs::new(changes, beginning.signals, run_dir, beginning.group)?;
+    let watchdog = Watchdog::new(keeper.options.config.intercept.heartbeat_stale);
+    let signals = beginning.signals;
+    let inputs = Inputs::new(changes, signals, watchdog, run_dir, beginning.group)?;
     keeper.exporter = Some(inputs.exporter());
     keeper.export(&keeper.options.config.clone())?;
     // If another daemon is there still, both accept until it gives up.

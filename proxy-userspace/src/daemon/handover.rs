@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     keeper::{Keeper, Running},
-    takeover,
+    service, takeover,
 };
 use crate::control::handover::{KEPT, Offer, Part, TAKEN, YOURS, offer};
 
@@ -67,6 +67,9 @@ pub(super) async fn hand_over(running: &mut Running, successor: UnixStream) -> O
         Woken::Taken if word.trim_end() == TAKEN => {
             // If it has gone since, it had everything, and what happens is what happens when a
             // daemon dies.
+            // Before it says that it is ready, or nobody would believe it.
+            let who = successor.get_ref().peer_cred().ok();
+            service::handing_over(who.and_then(|it| it.pid()));
             let answer = format!("{YOURS}\n");
             let _ = successor.get_mut().write_all(answer.as_bytes()).await;
             return Outcome::Taken(successor.into_inner());

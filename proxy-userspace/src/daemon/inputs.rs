@@ -13,7 +13,7 @@ use tokio::{
     time::{self, Interval, MissedTickBehavior, interval},
 };
 
-use super::keeper::Keeper;
+use super::{keeper::Keeper, service::Watchdog};
 use crate::{
     control::{Answer, Call, Calls, Exporter, Request, Server, Watcher},
     netconf::watch::Changes,
@@ -32,6 +32,7 @@ pub(super) struct Inputs {
     pub(super) settled: Option<time::Instant>,
     pub(super) ticks: Interval,
     pub(super) signals: Signals,
+    pub(super) watchdog: Watchdog,
     gate: Gate,
     server: Server,
 }
@@ -91,6 +92,7 @@ impl Inputs {
     pub(super) fn new(
         changes: Arc<Changes>,
         signals: Signals,
+        watchdog: Watchdog,
         run_dir: &Path,
         group: Option<Gid>,
     ) -> Result<Self> {
@@ -120,6 +122,7 @@ impl Inputs {
             settled: None,
             ticks,
             signals,
+            watchdog,
             gate,
             server,
         })
@@ -145,6 +148,10 @@ impl Inputs {
         tokio::select! {
             _ = self.signals.terminate.recv() => true,
             _ = self.signals.interrupt.recv() => true,
+            () = self.watchdog.due() => {
+                self.watchdog.feed(keeper);
+                false
+            }
             Some((request, reply)) = self.asked.calls.recv() => {
                 match keeper.look(&request) {
                     Some(answer) => {
@@ -165,6 +172,10 @@ impl Inputs {
             _ = self.signals.interrupt.recv() => true,
             Some(watcher) = self.watchers.recv() => {
                 let _ = watcher.reply.send(Answer::failed("the daemon is stopping"));
+                false
+            }
+            () = self.watchdog.due() => {
+                self.watchdog.feed(keeper);
                 false
             }
             Some((request, reply)) = self.asked.next() => {

@@ -30,7 +30,7 @@ use super::{
     looping::Loops,
     output::Output,
     overload::Overload,
-    ports, retire,
+    ports, retire, service,
     settings::{self, Lasting},
     status, stop,
     surroundings::Warning,
@@ -124,6 +124,7 @@ impl Running {
     /// over, then ends what is under way.
     pub(super) async fn run(mut self) -> Result<()> {
         status::announce(&self.keeper);
+        service::ready(&self.keeper);
         loop {
             match self.keeper.step(&mut self.inputs).await {
                 Step::On => {}
@@ -152,12 +153,17 @@ impl Keeper {
             }
             Some((request, reply)) = inputs.asked.next() => {
                 let stop = matches!(request, Request::Stop);
-                let reload = matches!(request, Request::Reload);
-                let _ = reply.send(self.answer(request));
-                if reload {
-                    self.links_changed().await;
-                    self.look_around().await;
+                if matches!(request, Request::Reload) {
+                    service::reloading();
+                    let reloaded = self.reload();
+                    let _ = reply.send(match &reloaded {
+                        Ok(()) => Answer::Done(serde_json::Value::Null),
+                        Err(error) => Answer::refused(format!("{error:#}")),
+                    });
+                    self.after_reload(&reloaded).await;
+                    return Step::On;
                 }
+                let _ = reply.send(self.answer(request));
                 if stop {
                     return Step::Stop;
                 }
@@ -179,17 +185,19 @@ impl Keeper {
             // The first connection to a station comes right behind its first frame.
             () = inputs.changes.stations.notified() => self.look_at_stations().await,
             () = self.lasting.pressure.notified() => self.tick(),
-            _ = inputs.signals.hangup.recv() => match self.reload() {
-                Ok(()) => {
-                    tracing::info!("configuration reloaded");
-                    self.links_changed().await;
-                    self.look_around().await;
+            _ = inputs.signals.hangup.recv() => {
+                service::reloading();
+                let reloaded = self.reload();
+                match &reloaded {
+                    Ok(()) => tracing::info!("configuration reloaded"),
+                    Err(error) => tracing::error!(
+                        error = format!("{error:#}"),
+                        "configuration not reloaded, the old one stays"
+                    ),
                 }
-                Err(error) => tracing::error!(
-                    error = format!("{error:#}"),
-                    "configuration not reloaded, the old one stays"
-                ),
-            },
+                self.after_reload(&reloaded).await;
+            }
+            () = inputs.watchdog.due() => inputs.watchdog.feed(self),
             _ = inputs.signals.reopen.recv() => self.lasting.log.reopen(),
             _ = inputs.signals.terminate.recv() => return Step::Stop,
             _ = inputs.signals.interrupt.recv() => return Step::Stop,
@@ -208,14 +216,11 @@ impl Keeper {
             Request::BypassTest(query) => self.lists.test(Some(&mut self.dataplane), &query),
             Request::Why(query) => self.why(&query),
             Request::BypassLearn => self.candidates(),
-            Request::Reload => match self.reload() {
-                Ok(()) => Answer::Done(serde_json::Value::Null),
-                Err(error) => Answer::refused(format!("{error:#}")),
-            },
             Request::Stop => Answer::Done(serde_json::Value::Null),
             // The control socket gives its connection away.
             Request::TakeOver
             | Request::Watch(_)
+            | Request::Reload
             | Request::Status
             | Request::Metrics
             | Request::Flows
@@ -290,6 +295,18 @@ impl Keeper {
         self.tracking.begin_anew(self.lasting.conntrack.found());
         self.read_feeds();
         Ok(())
+    }
+
+    /// Has the network follow a configuration that has been reloaded, and the service manager know.
+    async fn after_reload(&mut self, reloaded: &Result<()>) {
+        match reloaded {
+            Ok(()) => {
+                self.links_changed().await;
+                self.look_around().await;
+                service::ready(self);
+            }
+            Err(error) => service::ready_but(self, &format!(" (not reloaded: {error:#})")),
+        }
     }
 
     fn tick(&mut self) {

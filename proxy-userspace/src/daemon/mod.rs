@@ -26,6 +26,7 @@ mod ports;
 mod preflight;
 mod retire;
 mod roles;
+mod service;
 mod settings;
 mod start;
 mod status;
@@ -47,7 +48,8 @@ use anyhow::Result;
 
 pub use bypass::offline;
 pub use doctor::{Patient, examine};
-pub use stop::down;
+pub use service::{control_group, failed};
+pub use stop::{clear, down};
 
 use crate::{config::Config, fault::Fault, netconf::netns};
 

@@ -20,8 +20,8 @@ use super::{
 /// So many clients and destinations are listed.
 const TOP: usize = 10;
 
-/// The line that scripts wait for.
-pub(super) fn announce(keeper: &Keeper) {
+/// What the daemon does, in a few words.
+pub(super) fn summary(keeper: &Keeper) -> String {
     let intercept = &keeper.options.config.intercept;
     let ports = intercept
         .ports
@@ -35,10 +35,18 @@ pub(super) fn announce(keeper: &Keeper) {
         .map(|f| format!("IPv{f}"))
         .collect::<Vec<_>>()
         .join("+");
-    let line = format!(
-        "weir: intercepting {families} port {ports} from {} to {} (instance {}, {} workers)\n",
+    format!(
+        "intercepting {families} port {ports} from {} to {}",
         intercept.lan.join(","),
         intercept.wan.join(","),
+    )
+}
+
+/// The line that scripts wait for.
+pub(super) fn announce(keeper: &Keeper) {
+    let line = format!(
+        "weir: {} (instance {}, {} workers)\n",
+        summary(keeper),
         keeper.options.instance,
         keeper.workers,
     );

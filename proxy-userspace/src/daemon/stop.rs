@@ -13,8 +13,9 @@ use tokio::time::{interval_at, sleep, timeout};
 use super::{
     inputs::Inputs,
     instance::{self, Claim},
+    interfaces,
     keeper::{Keeper, Running},
-    undo,
+    service, undo,
     worker::Worker,
 };
 use crate::{
@@ -91,6 +92,7 @@ async fn drain(keeper: &mut Keeper, inputs: &mut Inputs, workers: &mut [Worker])
     keeper.stopping = Some(started + deadline);
     let active = keeper.under_way();
     tracing::info!(active, ?deadline, "stopping: new flows go direct");
+    service::stopping(active, deadline);
 
     let generations = keeper.generations.clone();
     let mut done = std::pin::pin!(async {
@@ -109,7 +111,9 @@ async fn drain(keeper: &mut Keeper, inputs: &mut Inputs, workers: &mut [Worker])
             () = &mut deadline_reached => break Some("drain deadline reached"),
             _ = progress.tick() => {
                 let left = deadline.saturating_sub(started.elapsed());
-                tracing::info!(active = keeper.under_way(), ?left, "draining");
+                let active = keeper.under_way();
+                tracing::info!(active, ?left, "draining");
+                service::stopping(active, left);
             }
             again = inputs.while_stopping(keeper) => if again {
                 break Some("told to stop twice");
@@ -182,6 +186,39 @@ pub fn down(name: &str) -> Result<()> {
             }
         }
     };
+    let was_there = undo_left(name, claim)?;
+    if !was_there && !asked {
+        return Err(no_instance(name));
+    }
+    Ok(())
+}
+
+/// Removes what a daemon of the instance has left that died, unless new connections are to be
+/// refused until there is another. Nothing to do is no failure.
+///
+/// Must be called while the process has one thread only.
+///
+/// # Errors
+///
+/// If something cannot be undone.
+pub fn clear(name: &str, config: &Config) -> Result<()> {
+    instance::check_name(name)?;
+    if !journal::run_dir(name).exists() {
+        return Ok(());
+    }
+    let Some(claim) = Claim::left_behind(name)? else {
+        return Ok(());
+    };
+    if interfaces::any_closed(&config.intercept) {
+        eprintln!("weir: left as it is: new connections are refused until a daemon is started");
+        return Ok(());
+    }
+    undo_left(name, claim).map(|_| ())
+}
+
+/// Undoes everything of an instance without a daemon. Whether there was anything.
+fn undo_left(name: &str, claim: Claim) -> Result<bool> {
+    let run_dir = journal::run_dir(name);
     // A damaged journal does not tell the mark: then it is most likely the usual one.
     let usual = Config::default().host;
     let left = undo::left_by(name, &run_dir, &usual)?;
@@ -190,10 +227,7 @@ pub fn down(name: &str) -> Result<()> {
     }
     Journal::remove(&run_dir)?;
     claim.release();
-    if left.is_empty() && !asked {
-        return Err(no_instance(name));
-    }
-    Ok(())
+    Ok(!left.is_empty())
 }
 
 fn no_instance(name: &str) -> anyhow::Error {

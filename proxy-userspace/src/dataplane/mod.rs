@@ -18,6 +18,7 @@ mod why;
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
@@ -278,6 +279,14 @@ impl Dataplane {
 pub struct Heartbeats(Arc<Mutex<Array<MapData, u64>>>);
 
 impl Heartbeats {
+    /// How long ago `worker` has written one; `None` if that cannot be read.
+    #[must_use]
+    pub fn age(&self, worker: u32) -> Option<Duration> {
+        let heartbeats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = heartbeats.get(&(worker % MAX_WORKERS), 0).ok()?;
+        Some(Duration::from_nanos(monotonic_ns().saturating_sub(last)))
+    }
+
     /// Writes the heartbeat of `worker` (now, by the clock of `bpf_ktime_get_ns`).
     pub fn beat(&self, worker: u32) {
         let mut heartbeats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
