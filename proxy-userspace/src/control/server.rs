@@ -17,7 +17,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, FailureKind, Request, Watcher, protocol::MAX_LINE, socket_path, watching};
-use crate::sys::socket::{has_hung_up, peer_groups};
+use crate::{
+    observe::Seldom,
+    sys::socket::{has_hung_up, peer_groups},
+};
 
 /// A request, and where its answer goes.
 pub type Call = (Request, oneshot::Sender<Answer>);
@@ -93,7 +96,10 @@ impl Server {
                         });
                     }
                     Some(Err(error)) => {
-                        tracing::warn!(%error, "control socket");
+                        static TOLD: Seldom = Seldom::new(1);
+                        if let Some(held_back) = TOLD.pass() {
+                            tracing::warn!(%error, held_back, "control socket");
+                        }
                         sleep(Duration::from_millis(100)).await;
                     }
                     None => return,

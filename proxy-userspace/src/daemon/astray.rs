@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::keeper::Keeper;
-use crate::learn::{Lesson, Pair};
+use crate::{
+    learn::{Lesson, Pair},
+    observe::Seldom,
+};
 
 /// Pairs that are told of at once; who has more has one trouble, not so many.
 const PAIRS: usize = 64;
@@ -45,7 +48,10 @@ impl Astray {
         });
         (seen.events, seen.last) = (seen.events.saturating_add(1), now);
         if seen.events == enough {
-            tracing::warn!("{}", text(pair));
+            static TOLD: Seldom = Seldom::new(10);
+            if let Some(held_back) = TOLD.pass() {
+                tracing::warn!(held_back, "{}", text(pair));
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     bypass::Timestamp,
     config::Config,
     learn::{Kind, Lesson, Prefixes, Terms},
+    observe::Seldom,
 };
 
 impl Keeper {
@@ -47,10 +48,18 @@ impl Keeper {
     fn learned(&mut self, lesson: &Lesson) {
         let ends = Timestamp::from_unix(Timestamp::now().unix() + lesson.lifetime.as_secs());
         match self.lists.learned(&mut self.dataplane, lesson, ends) {
-            Ok(entry) => tracing::info!(%entry, "learned: this goes direct from now on"),
+            Ok(entry) => {
+                static TOLD: Seldom = Seldom::new(20);
+                if let Some(held_back) = TOLD.pass() {
+                    tracing::info!(%entry, held_back, "learned: this goes direct from now on");
+                }
+            }
             Err(error) => {
                 let (destination, source) = (lesson.destination, lesson.source);
-                tracing::warn!(%error, ?destination, ?source, "not learned");
+                static TOLD: Seldom = Seldom::new(1);
+                if let Some(held_back) = TOLD.pass() {
+                    tracing::warn!(%error, ?destination, ?source, held_back, "not learned");
+                }
                 self.learner.forget(destination, source);
             }
         }

@@ -20,6 +20,10 @@ use proxy_ebpf::{
 };
 
 use super::{keeper::Keeper, valves::FAMILIES};
+use crate::observe::Seldom;
+
+/// Whoever sends our packets back can have the valve of a family open and close.
+static TURNS: [Seldom; 2] = [Seldom::new(10), Seldom::new(10)];
 
 /// Different origins that our packets come back from before the valve opens.
 const ORIGINS: usize = 3;
@@ -189,8 +193,10 @@ impl Keeper {
         tracing::debug!(%origin, "our SYN came back");
         if family.note(now, origin, |since| pending.answered_since(ipv6, since))
             && self.options.config.valve.enabled
+            && let Some(held_back) = TURNS[usize::from(ipv6)].pass()
         {
             tracing::error!(
+                held_back,
                 reason = Reason::Looping.as_str(),
                 family = FAMILIES[usize::from(ipv6)].1,
                 "valve opened: our connections to origins come back to us; new flows go direct, \
@@ -210,7 +216,9 @@ impl Keeper {
                 continue;
             }
             *family = Family::default();
-            tracing::warn!(family = name, "valve closed: intercepting again");
+            if let Some(held_back) = TURNS[place].pass() {
+                tracing::warn!(family = name, held_back, "valve closed: intercepting again");
+            }
             self.loops.told.retain(|_, last| *last == now);
             if let Err(error) = self.dataplane.forget_looping() {
                 tracing::error!(%error, "some origins are gone to directly for a minute");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{keeper::Keeper, surroundings::Warning};
 use crate::{
     config::SpoofSource,
+    observe::Seldom,
     upstream::{Conntrack, Inquiry},
 };
 
@@ -82,8 +83,13 @@ impl Keeper {
                 .map_or(true, |inquiry| inquiry.has(client, origin).unwrap_or(true))
         });
         if ended > 0 {
+            static TOLD: Seldom = Seldom::new(1);
+            let Some(held_back) = TOLD.pass() else {
+                return;
+            };
             tracing::error!(
                 ended,
+                held_back,
                 "conntrack has begun to track connections that keep the client's port, and takes \
                  both sides of each for one: they were reset"
             );

@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     dataplane::Heartbeats,
     listener::{Accepted, Listener},
+    observe::Seldom,
     reason::Reason,
     session::{self, Shared},
 };
@@ -191,7 +192,10 @@ impl Acceptor {
             Ok(accepted) => self.begin(accepted),
             Err(error) => match error.raw_os_error() {
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                    tracing::warn!(%error, "cannot accept");
+                    static TOLD: Seldom = Seldom::new(1);
+                    if let Some(held_back) = TOLD.pass() {
+                        tracing::warn!(%error, held_back, "cannot accept");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
                 // Of that one connection alone.

@@ -9,6 +9,7 @@ mod host;
 mod journal;
 mod output;
 mod record;
+mod seldom;
 mod stats;
 
 pub use access::AccessLog;
@@ -20,4 +21,5 @@ pub use host::HostLabel;
 pub use journal::JOURNAL_SOCKET;
 pub use output::{AccessLogError, Sink};
 pub use record::AccessRecord;
+pub use seldom::Seldom;
 pub use stats::{Active, Connections, Snapshot, Stats, Timings};

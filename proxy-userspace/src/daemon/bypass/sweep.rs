@@ -4,6 +4,7 @@ use super::Lists;
 use crate::{
     bypass::{Edit, Timestamp},
     dataplane::Dataplane,
+    observe::Seldom,
 };
 
 impl Lists {
@@ -22,7 +23,12 @@ impl Lists {
             match self.apply(Some(dataplane), &name, Edit::Expire(now)) {
                 Ok(change) => {
                     for entry in &change.removed {
-                        tracing::info!(list = %name, %entry, "the bypass entry has ended");
+                        static TOLD: Seldom = Seldom::new(20);
+                        if let Some(held_back) = TOLD.pass() {
+                            tracing::info!(
+                                list = %name, %entry, held_back, "the bypass entry has ended"
+                            );
+                        }
                     }
                 }
                 Err(error) => {
