@@ -1,11 +1,11 @@
 //! One daemon takes over from another, and nobody notices.
 
-use std::{env, time::Duration};
+use std::{env, net::SocketAddr, time::Duration};
 
 use nix::sys::signal::Signal;
 use weir_tests::{
-    Attempt, BridgeWorld, Downloads, Family, HostState, Layout, Load, Options, Pace, Plan, Weir,
-    World, lived_in, repeat, until, use_it,
+    Attempt, BridgeWorld, Connection, Downloads, Family, HostState, Layout, Load, Options, Pace,
+    Plan, Weir, World, lived_in, repeat, until, use_it,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -298,4 +298,122 @@ fn across_a_bridge() {
     world.weir.signal(Signal::SIGTERM);
     until(SOON, "the end", || world.weir.ended().is_some());
     world.weir.drained();
+}
+
+/// A connection whose answer takes a minute, with the request at the origin.
+fn slow(world: &World, family: Family) -> Connection {
+    let seen = world.origin.requests();
+    let mut connection = world.connect(family);
+    connection
+        .send("GET /slow/60000 HTTP/1.1\r\nHost: lab\r\n\r\n")
+        .unwrap();
+    until(SOON, "the request at the origin", || {
+        world.origin.requests() > seen
+    });
+    connection
+}
+
+#[test]
+fn flows_of_those_that_drain_are_listed_and_can_be_ended() {
+    let mut world = World::new();
+    let list = |world: &World| -> serde_json::Value {
+        let text = world.weir.ask(&["flows", "--interval", "0", "--json"]);
+        serde_json::from_str(&text).unwrap()
+    };
+    let mut open = Vec::new();
+    for family in [Family::V4, Family::V6, Family::V4, Family::V6] {
+        open.push(slow(&world, family));
+        world.weir.upgrade();
+    }
+    open.push(slow(&world, Family::V4));
+    let told = list(&world);
+    assert_eq!(told["elsewhere"], 0, "{told}");
+    let flows = told["flows"].as_array().unwrap();
+    assert_eq!(flows.len(), 5, "{told}");
+    let id = |connection: &Connection| {
+        let own = connection.local.to_string();
+        let mut all = flows.iter().filter(|it| it["client"] == own);
+        let flow = all.next().unwrap();
+        assert_eq!((&flow["state"], all.next()), (&"exchange".into(), None));
+        flow["id"].as_u64().unwrap().to_string()
+    };
+    let ids: std::collections::BTreeSet<_> = open.iter().map(id).collect();
+    assert_eq!(ids.len(), 5, "each has a number of its own");
+    let text = world.weir.ask(&["flows", "--interval", "0"]);
+    assert!(!text.contains(" more"), "{text}");
+
+    // The first generation's, and that of the daemon in charge.
+    for mut connection in [open.remove(0), open.pop().unwrap()] {
+        let id = id(&connection);
+        let said = world.weir.ask(&["flows", "kill", &id]);
+        assert_eq!(said, format!("flow {id} is ended\n"));
+        assert!(connection.response().is_err());
+        let again = world.weir.command(&["flows", "kill", &id]);
+        assert_eq!(again.status.code(), Some(2), "{again:?}");
+    }
+    until(SOON, "both in the access log", || {
+        let records = world.weir.access_log();
+        records.iter().filter(|it| it["reason"] == "killed").count() == 2
+    });
+
+    // Two of IPv6, in two generations, and one of IPv4, which is not meant.
+    let other = open.remove(1);
+    let v6 = Family::V6.origin(0).to_string();
+    let said = world.weir.bypass(&["add", &v6, "--now"]);
+    assert!(said.contains("2 connections ended"), "{said}");
+    for mut connection in open {
+        assert!(connection.response().is_err());
+    }
+    let told = list(&world);
+    let flows = told["flows"].as_array().unwrap();
+    assert_eq!(flows.len(), 1, "{told}");
+    assert_eq!(flows[0]["client"], other.local.to_string());
+    let last = flows[0]["id"].to_string();
+    world.weir.ask(&["flows", "kill", &last]);
+    world.weir.drained();
+    world.weir.stop();
+}
+
+#[test]
+fn hits_are_counted_on() {
+    let mut world = World::new();
+    let hits = |world: &World| -> Vec<u64> {
+        let entries = world.weir.entries();
+        let all = entries.as_array().unwrap().iter();
+        all.map(|it| it["hits"].as_u64().unwrap()).collect()
+    };
+    // The next daemon meets the lists in another order.
+    for (list, family) in [("zebra", Family::V4), ("ape", Family::V6)] {
+        let origin = family.origin(1).to_string();
+        world.weir.bypass(&["add", &origin, "--list", list]);
+    }
+    let client = Family::V4.second_client().to_string();
+    world.weir.bypass(&["add", "--src", &client]);
+    world.weir.bypass(&["add", "192.0.2.0/24"]);
+    let bypassed = |world: &World, family: Family, times: usize| {
+        for _ in 0..times {
+            let from = SocketAddr::new(family.client(), 0);
+            let to = SocketAddr::new(family.origin(1), 80);
+            assert!(world.get_from(from, to).direct());
+        }
+    };
+    bypassed(&world, Family::V4, 3);
+    bypassed(&world, Family::V6, 2);
+    let from = SocketAddr::new(Family::V4.second_client(), 0);
+    assert!(world.get_from(from, Family::V4.http()).direct());
+    let before = world.weir.entries();
+    let mut expected = hits(&world);
+    assert_eq!(expected.iter().sum::<u64>(), 6);
+    for _ in 0..2 {
+        world.weir.upgrade();
+        until(SOON, "the hits", || hits(&world) == expected);
+        // Also when the last one was.
+        assert_eq!(world.weir.entries(), before);
+    }
+    bypassed(&world, Family::V6, 1);
+    world.weir.upgrade();
+    let most = expected.iter().position(|it| *it == 2).unwrap();
+    expected[most] += 1;
+    until(SOON, "the hits", || hits(&world) == expected);
+    world.weir.stop();
 }

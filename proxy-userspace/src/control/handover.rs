@@ -5,8 +5,9 @@
 //! is theirs. The old daemon sends an [`Offer`] with descriptors and holds still. The new one
 //! starts beside it and says `taken`; the old one answers `yours`, and from then on the new one
 //! keeps the host. If the new one goes without that word, or the old one answers `kept`, nothing
-//! has happened. Afterwards the new one may say `stop MILLISECONDS` and `cut REASON`, and the old
-//! one says `active NUMBER` until it ends.
+//! has happened. Afterwards the new one may say `stop MILLISECONDS`, `cut REASON` and
+//! `ask TAG QUESTION`, and the old one says `hits LIST` once for some entries each,
+//! `answer TAG ANSWER`, and `active NUMBER` until it ends.
 
 use std::{
     collections::BTreeMap,
@@ -52,6 +53,9 @@ pub struct Offer {
     pub room: u32,
     /// Settings that cannot change with a takeover, as in the configuration file.
     pub held: BTreeMap<String, String>,
+    /// The first number that its flows may have.
+    #[serde(default)]
+    pub first_flow: usize,
     /// Prefixes that the programs know as this host's own.
     pub own: Vec<IpNet>,
     /// Stations that the programs know.

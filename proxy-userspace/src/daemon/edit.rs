@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::keeper::Keeper;
+use super::{elsewhere::Meant, keeper::Keeper};
 use crate::{
     bypass::{Change, Key, ListName, Options, text},
     control::{Answer, ListEdit},
@@ -58,21 +58,27 @@ impl Keeper {
         self.lists.set_feeds(&mut self.dataplane, &feeds);
     }
 
-    /// Ends the flows that the edit's entries match, new or not, and that the kernel would let go
-    /// direct now. The LAN of a flow is not known: it has to go direct from all of them.
+    /// Ends the flows that are [meant](Self::meant_by) by an edit.
     fn end_flows(&mut self, edit: &ListEdit) -> usize {
+        let flows = std::sync::Arc::clone(&self.lasting.flows);
+        flows.end(self.meant_by(edit))
+    }
+
+    /// The flows that the edit's entries match, new or not, and that the kernel would let go direct
+    /// now. The LAN of a flow is not known: it has to go direct from all of them.
+    pub(super) fn meant_by(&mut self, edit: &ListEdit) -> Meant<'_> {
         let keys = match edit {
             ListEdit::Add { entries } => few_keys(entries),
             _ => None,
         };
-        let is_meant = |client: SocketAddr, origin: SocketAddr| {
+        let is_named = move |client: SocketAddr, origin: SocketAddr| {
             let matches = |key| matches(key, client, origin);
             keys.as_ref().is_none_or(|keys| keys.iter().any(matches))
         };
         let lists = &self.lists;
         let dataplane = std::cell::RefCell::new(&mut self.dataplane);
-        self.lasting.flows.end(|client, origin| {
-            is_meant(client, origin)
+        Box::new(move |client, origin| {
+            is_named(client, origin)
                 && lists.is_bypassed(&mut dataplane.borrow_mut(), client, origin)
         })
     }

@@ -1,13 +1,14 @@
 //! Earlier daemons of this instance, whose connections have not ended yet.
 
 use std::{
+    collections::HashMap,
     io::Write as _,
     os::{
         fd::{AsFd as _, BorrowedFd},
         unix::net::UnixStream as Stream,
     },
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -18,10 +19,12 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     net::UnixStream,
+    sync::oneshot,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 
+use super::elsewhere::{Counted, Question};
 use crate::sys::socket::has_hung_up;
 
 /// So many may drain; if there is one more, the oldest is cut.
@@ -33,35 +36,113 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long one may take to end its connections when it is cut.
 const CUT: Duration = Duration::from_secs(3);
 
+/// How long one may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// Them, the oldest first.
 #[derive(Clone, Default)]
-pub(super) struct Generations(Vec<Arc<Generation>>);
+pub(super) struct Generations {
+    list: Vec<Arc<Generation>>,
+    /// What they have counted, also those that have ended.
+    hits: Hits,
+}
 
-struct Generation {
+type Hits = Arc<Mutex<Vec<Counted>>>;
+
+pub(super) struct Generation {
     pid: u32,
     since: Instant,
-    active: Arc<AtomicU64>,
+    heard: Arc<Heard>,
     /// The connection to it.
     stream: Stream,
     task: JoinHandle<()>,
 }
 
+/// What one has said.
+#[derive(Default)]
+struct Heard {
+    active: AtomicU64,
+    /// Where answers go, by what they are asked for with.
+    asked: Mutex<HashMap<String, oneshot::Sender<Value>>>,
+    hits: Hits,
+}
+
+impl Heard {
+    fn hear(&self, line: &str) {
+        let Some((word, rest)) = line.split_once(' ') else {
+            return;
+        };
+        match word {
+            "active" => {
+                if let Ok(number) = rest.parse() {
+                    self.active.store(number, Relaxed);
+                }
+            }
+            "answer" => {
+                if let Some((tag, answer)) = rest.split_once(' ')
+                    && let Some(asked) = lock(&self.asked).remove(tag)
+                    && let Ok(answer) = serde_json::from_str(answer)
+                {
+                    let _ = asked.send(answer);
+                }
+            }
+            "hits" => {
+                if let Ok(counted) = serde_json::from_str::<Vec<Counted>>(rest) {
+                    lock(&self.hits).extend(counted);
+                }
+            }
+            // Of another version, or the rest of what was said to a daemon before this one.
+            _ => {}
+        }
+    }
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Generation {
-    fn new(pid: u32, stream: Stream) -> Result<Self> {
+    /// Connections that it has still, as it said last.
+    pub(super) fn active(&self) -> u64 {
+        self.heard.active.load(Relaxed)
+    }
+
+    /// What it says to that. `None` if it does not answer.
+    pub(super) async fn ask(&self, question: &Question) -> Option<Value> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        // What a daemon before this one has asked is not to be taken for it.
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let tag = format!("{}.{number}", std::process::id());
+        let (reply, answer) = oneshot::channel();
+        lock(&self.heard.asked).insert(tag.clone(), reply);
+        self.say(&format!(
+            "ask {tag} {}",
+            serde_json::to_string(question).ok()?
+        ));
+        let answer = timeout(ANSWER, answer).await;
+        lock(&self.heard.asked).remove(&tag);
+        answer.ok()?.ok()
+    }
+
+    fn new(pid: u32, stream: Stream, hits: Hits) -> Result<Self> {
         stream.set_nonblocking(true)?;
         let read = UnixStream::from_std(stream.try_clone()?)?;
-        let active = Arc::new(AtomicU64::default());
+        let heard = Arc::new(Heard {
+            hits,
+            ..Heard::default()
+        });
         Ok(Self {
             pid,
             since: Instant::now(),
-            active: Arc::clone(&active),
+            heard: Arc::clone(&heard),
             stream,
-            task: tokio::spawn(listen(read, active)),
+            task: tokio::spawn(listen(read, heard)),
         })
     }
 
+    /// And all that it has said is heard.
     fn has_ended(&self) -> bool {
-        has_hung_up(&self.stream)
+        has_hung_up(&self.stream) && self.task.is_finished()
     }
 
     /// One that takes nothing in is one that ends, or hangs.
@@ -76,12 +157,10 @@ impl Drop for Generation {
     }
 }
 
-async fn listen(read: UnixStream, active: Arc<AtomicU64>) {
+async fn listen(read: UnixStream, heard: Arc<Heard>) {
     let mut lines = BufReader::new(read).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(number) = line.strip_prefix("active ").and_then(|it| it.parse().ok()) {
-            active.store(number, Relaxed);
-        }
+        heard.hear(&line);
     }
 }
 
@@ -89,12 +168,16 @@ impl Generations {
     /// Takes one on; if there are too many, the oldest is cut.
     pub(super) fn add(&mut self, pid: u32, stream: Stream) -> Result<()> {
         self.look();
-        self.0.push(Arc::new(Generation::new(pid, stream)?));
-        if self.0.len() > MOST {
-            let oldest = self.0.remove(0);
+        self.list.push(Arc::new(Generation::new(
+            pid,
+            stream,
+            Arc::clone(&self.hits),
+        )?));
+        if self.list.len() > MOST {
+            let oldest = self.list.remove(0);
             tracing::warn!(
                 pid = oldest.pid,
-                connections = oldest.active.load(Relaxed),
+                connections = oldest.active(),
                 "too many earlier daemons drain: the oldest is cut"
             );
             oldest.say("cut too many daemons drain");
@@ -104,7 +187,7 @@ impl Generations {
 
     /// Forgets those that have ended.
     pub(super) fn look(&mut self) {
-        self.0.retain(|generation| {
+        self.list.retain(|generation| {
             if generation.has_ended() {
                 tracing::info!(pid = generation.pid, "an earlier daemon has drained");
             }
@@ -114,13 +197,34 @@ impl Generations {
 
     /// Connections that they have still.
     pub(super) fn active(&self) -> u64 {
-        let active = self.0.iter().map(|it| it.active.load(Relaxed));
-        active.sum()
+        self.list.iter().map(|it| it.active()).sum()
+    }
+
+    /// What each says to that, all at once.
+    pub(super) async fn ask(&self, question: &Question) -> Vec<(Arc<Generation>, Option<Value>)> {
+        let ask = |generation: &Arc<Generation>| {
+            let (generation, question) = (Arc::clone(generation), question.clone());
+            tokio::spawn(async move {
+                let said = generation.ask(&question).await;
+                (generation, said)
+            })
+        };
+        let asked: Vec<_> = self.list.iter().map(ask).collect();
+        let mut all = Vec::new();
+        for task in asked {
+            all.extend(task.await.ok());
+        }
+        all
+    }
+
+    /// What they have counted, once.
+    pub(super) fn take_hits(&self) -> Vec<Counted> {
+        std::mem::take(&mut *lock(&self.hits))
     }
 
     /// The connections to them, to be handed on.
     pub(super) fn streams(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
-        self.0.iter().map(|it| (it.pid, it.stream.as_fd()))
+        self.list.iter().map(|it| (it.pid, it.stream.as_fd()))
     }
 
     /// For `weir status`.
@@ -129,27 +233,27 @@ impl Generations {
             json!({
                 "pid": it.pid,
                 "since_s": it.since.elapsed().as_secs(),
-                "active": it.active.load(Relaxed),
+                "active": it.active(),
             })
         };
-        self.0.iter().map(one).collect()
+        self.list.iter().map(one).collect()
     }
 
     /// Has them end within `patience`.
     pub(super) async fn end(&self, patience: Duration) {
         let left = patience.as_millis();
-        for generation in &self.0 {
+        for generation in &self.list {
             generation.say(&format!("stop {left}"));
         }
         let _ = timeout(patience, self.ended()).await;
-        for generation in self.0.iter().filter(|it| !it.has_ended()) {
+        for generation in self.list.iter().filter(|it| !it.has_ended()) {
             generation.say("cut drain deadline reached");
         }
         let _ = timeout(CUT, self.ended()).await;
     }
 
     async fn ended(&self) {
-        while !self.0.iter().all(|it| it.has_ended()) {
+        while !self.list.iter().all(|it| it.has_ended()) {
             sleep(LOOK).await;
         }
     }

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{
+    flows::first_of_successor,
     keeper::{Keeper, Running},
     service, takeover,
 };
@@ -147,6 +148,7 @@ impl Running {
             pid: std::process::id(),
             workers: keeper.workers,
             families: keeper.crossing.families().to_vec(),
+            first_flow: first_of_successor(keeper.lasting.flows.next_number()),
             room: keeper.translations.capacity(),
             held: takeover::held(&keeper.options.config),
             own: keeper.interfaces.own.iter().copied().collect(),

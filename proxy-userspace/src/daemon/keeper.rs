@@ -163,7 +163,8 @@ impl Keeper {
                     self.after_reload(&reloaded).await;
                     return Step::On;
                 }
-                let _ = reply.send(self.answer(request));
+                let answer = self.respond(request).await;
+                let _ = reply.send(answer);
                 if stop {
                     return Step::Stop;
                 }
@@ -205,7 +206,7 @@ impl Keeper {
         Step::On
     }
 
-    fn answer(&mut self, request: Request) -> Answer {
+    pub(super) fn answer(&mut self, request: Request) -> Answer {
         if let Some(answer) = self.look(&request) {
             return answer;
         }
@@ -317,6 +318,7 @@ impl Keeper {
         self.tend_translations();
         self.look_at_conntrack();
         self.generations.look();
+        self.carry_hits();
         self.tend_watches();
         let mut settings = *self.dataplane.settings();
         settings.overload = u32::from(self.overloaded());

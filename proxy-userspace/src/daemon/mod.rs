@@ -8,6 +8,7 @@ mod config;
 mod defragment;
 mod doctor;
 mod edit;
+mod elsewhere;
 mod flows;
 mod follow;
 mod generations;

@@ -4,12 +4,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines, ReadHalf, WriteHalf},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines, ReadHalf},
     net::UnixStream,
+    sync::mpsc,
+    task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
-use super::{inputs::Signals, keeper::Running, settings::Lasting, stop::CUT};
+use super::{
+    elsewhere::{Counted, Question},
+    inputs::Signals,
+    keeper::Running,
+    settings::Lasting,
+    stop::CUT,
+};
 
 /// How often the successor is told how many connections are left.
 const REPORT: Duration = Duration::from_secs(1);
@@ -17,12 +25,17 @@ const REPORT: Duration = Duration::from_secs(1);
 /// How long those may take who have connected to the control socket, and say nothing.
 const ANSWERS: Duration = Duration::from_secs(1);
 
+/// How long the successor may take to hear what is left to be said in the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// What the successor has said.
 enum Word {
     /// The host is being given back: so many milliseconds are left.
     Stop(u64),
     /// This generation has to end now, and why.
     Cut(String),
+    /// It wants to know something, and have the answer with that.
+    Ask(String, Question),
     /// Nothing that this version knows.
     Other,
     /// It has gone.
@@ -44,6 +57,9 @@ pub(super) async fn retire(running: Running, successor: UnixStream) -> Result<()
     keeper.listeners.clear();
     keeper.lasting.drain.cancel();
     let (mut signals, answered) = inputs.retire();
+    // The programs look at the successor's table, and nothing more is counted in this one's.
+    keeper.carry_hits();
+    let counted = keeper.lists.counted(&keeper.dataplane);
     // Its locks are the successor's as well, who has them still.
     drop(claim);
     let lasting = keeper.lasting.clone();
@@ -61,10 +77,13 @@ pub(super) async fn retire(running: Running, successor: UnixStream) -> Result<()
         }
         let _ = timeout(ANSWERS, answered).await;
     };
-    drain(&lasting, Successor::new(successor), &mut signals, done).await;
+    let mut successor = Successor::new(successor);
+    successor.count_on(&counted);
+    drain(&lasting, &mut successor, &mut signals, done).await;
     for worker in workers {
         worker.join();
     }
+    successor.finish().await;
     lasting.log.close();
     tracing::info!("the last connection of this process has ended");
     Ok(())
@@ -73,7 +92,7 @@ pub(super) async fn retire(running: Running, successor: UnixStream) -> Result<()
 /// Waits until all is `done`, or has to be cut.
 async fn drain(
     lasting: &Lasting,
-    mut successor: Successor,
+    successor: &mut Successor,
     signals: &mut Signals,
     done: impl Future<Output = ()>,
 ) {
@@ -84,10 +103,14 @@ async fn drain(
     let why = loop {
         tokio::select! {
             () = &mut done => return,
-            _ = reports.tick() => successor.tell(lasting.stats.active()).await,
+            _ = reports.tick() => successor.say(&format!("active {}", lasting.stats.active())),
             word = successor.word() => match word {
                 Word::Stop(left) => deadline = Some(Instant::now() + Duration::from_millis(left)),
                 Word::Cut(why) => break why,
+                Word::Ask(tag, question) => {
+                    let answer = question.answer(&lasting.flows);
+                    successor.say(&format!("answer {tag} {answer}"));
+                }
                 Word::Other | Word::Gone => {}
             },
             () = until(deadline) => break "drain deadline reached".to_owned(),
@@ -104,25 +127,52 @@ async fn drain(
 
 struct Successor {
     read: Lines<BufReader<ReadHalf<UnixStream>>>,
-    write: WriteHalf<UnixStream>,
+    /// What is to be said; a successor that hangs is not waited for.
+    lines: mpsc::UnboundedSender<String>,
+    /// Ends when all is said.
+    said: JoinHandle<()>,
     gone: bool,
 }
 
+/// Entries of which hits are told in a line.
+const COUNTED: usize = 500;
+
 impl Successor {
     fn new(stream: UnixStream) -> Self {
-        let (read, write) = tokio::io::split(stream);
+        let (read, mut write) = tokio::io::split(stream);
+        let (lines, mut to_say) = mpsc::unbounded_channel::<String>();
+        let said = tokio::spawn(async move {
+            while let Some(line) = to_say.recv().await {
+                if write.write_all(line.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
         Self {
             read: BufReader::new(read).lines(),
-            write,
+            lines,
+            said,
             gone: false,
         }
     }
 
-    async fn tell(&mut self, active: u64) {
-        let _ = self
-            .write
-            .write_all(format!("active {active}\n").as_bytes())
-            .await;
+    fn say(&self, words: &str) {
+        let _ = self.lines.send(format!("{words}\n"));
+    }
+
+    /// Waits until it has been told everything, unless it hangs.
+    async fn finish(self) {
+        drop(self.lines);
+        let _ = timeout(LAST_WORDS, self.said).await;
+    }
+
+    /// Has it go on counting from there.
+    fn count_on(&self, counted: &[Counted]) {
+        for some in counted.chunks(COUNTED) {
+            if let Ok(some) = serde_json::to_string(some) {
+                self.say(&format!("hits {some}"));
+            }
+        }
     }
 
     /// The next word. Cancel-safe.
@@ -138,6 +188,13 @@ impl Successor {
         match line.split_once(' ') {
             Some(("stop", left)) => left.parse().map_or(Word::Other, Word::Stop),
             Some(("cut", why)) => Word::Cut(why.to_owned()),
+            Some(("ask", rest)) => match rest.split_once(' ') {
+                Some((tag, question)) => match serde_json::from_str(question) {
+                    Ok(question) => Word::Ask(tag.to_owned(), question),
+                    Err(_) => Word::Other,
+                },
+                None => Word::Other,
+            },
             _ => Word::Other,
         }
     }

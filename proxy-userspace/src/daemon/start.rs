@@ -200,7 +200,10 @@ async fn start_claimed(
             conntrack: Arc::default(),
             names: Arc::new(Names::default()),
             clients: Arc::new(Clients::default()),
-            flows: Arc::new(Flows::new(cut)),
+            flows: Arc::new(Flows::numbered_from(
+                takeover.as_ref().map_or(0, |it| it.offer.first_flow),
+                cut,
+            )),
             reports,
             declining: Arc::new(Semaphore::new(DECLINING)),
             hops: u8::from(interfaces.bridge().is_none()),

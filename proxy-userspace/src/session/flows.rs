@@ -94,9 +94,15 @@ impl Flows {
     /// No flows yet; `cut` will end all that are there when it is cancelled.
     #[must_use]
     pub fn new(cut: CancellationToken) -> Self {
+        Self::numbered_from(0, cut)
+    }
+
+    /// The same, with numbers from `first` on.
+    #[must_use]
+    pub fn numbered_from(first: usize, cut: CancellationToken) -> Self {
         Self {
             cut,
-            next: AtomicUsize::new(0),
+            next: AtomicUsize::new(first),
             looked_at: AtomicUsize::new(0),
             shards: Default::default(),
         }
@@ -154,6 +160,23 @@ impl Flows {
             }
         }
         ended
+    }
+
+    /// The number of the next flow.
+    #[must_use]
+    pub fn next_number(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Ends the flows of these numbers, as [`end`](Self::end) does. The number of those that were
+    /// not being ended already.
+    pub fn end_those(&self, numbers: &[usize]) -> usize {
+        let cut = |number: &&usize| {
+            let flow = self.shard(**number).get(*number).map(|it| it.cut.clone());
+            let flow = flow.filter(|cut| !cut.is_cancelled());
+            flow.map(|cut| cut.cancel()).is_some()
+        };
+        numbers.iter().filter(cut).count()
     }
 
     /// All of them, in no order.
@@ -318,7 +341,10 @@ mod tests {
         assert_eq!(ended(&twin).await, Some(Reason::BypassedNow));
         assert_eq!(ended(&other).await, None);
         assert_eq!(ended(&v6).await, None);
-        assert_eq!(flows.end(|_, _| true), 2, "the two that were left");
+        assert_eq!(flows.next_number(), 4);
+        assert_eq!(flows.end_those(&[one.number, other.number, 99]), 1);
+        assert_eq!(ended(&other).await, Some(Reason::BypassedNow));
+        assert_eq!(flows.end(|_, _| true), 1, "the one that was left");
         assert_eq!(flows.end(|_, _| true), 0);
         drop((one, twin, other, v6));
         assert_eq!(flows.count(), 0);

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     bypass::{EditError, Entry, Flow, List, ListName, Timestamp},
     control::{Answer, Query},
+    daemon::elsewhere::Counted,
     dataplane::{Dataplane, bypass::Hits},
 };
 
@@ -169,6 +170,35 @@ impl Lists {
                 last: sum.last.max(hits.last),
             }
         })
+    }
+
+    /// Every entry that has decided, for the next daemon.
+    pub(in crate::daemon) fn counted(&self, kernel: &Dataplane) -> Vec<Counted> {
+        let entries = self.set.iter().filter_map(|(list, entry)| {
+            let hits = self.hits(kernel, list, &entry);
+            (hits.count > 0).then(|| Counted {
+                list: list.clone(),
+                key: *entry.key(),
+                count: hits.count,
+                last: hits.last,
+            })
+        });
+        entries.collect()
+    }
+
+    /// Adds to an entry's hits what another daemon has counted, if there is the entry still.
+    pub(in crate::daemon) fn count_on(&self, kernel: &mut Dataplane, counted: &Counted) {
+        let list = self.set.list(&counted.list);
+        let entry = list.and_then(|list| list.get(&counted.key));
+        if let (Some(entry), Some(number)) = (entry, self.translation.known_number(&counted.list))
+            && let Some(record) = self.translation.records(number, &entry).next()
+        {
+            let hits = Hits {
+                count: counted.count,
+                last: counted.last,
+            };
+            kernel.add_bypass_hits(&record, hits);
+        }
     }
 
     fn last_hit(&self, hits: Hits) -> Option<Timestamp> {

@@ -208,6 +208,13 @@ impl Dataplane {
         }
     }
 
+    /// Counts on from what another table has counted of an entry. What is not there is fine.
+    pub fn add_bypass_hits(&mut self, entry: &Entry, hits: Hits) {
+        if let Some(number) = self.bypass.table.find(entry) {
+            self.bypass.table.add_hits(number, (hits.count, hits.last));
+        }
+    }
+
     /// How often an entry decided.
     #[must_use]
     pub fn bypass_hits(&self, entry: &Entry) -> Hits {
