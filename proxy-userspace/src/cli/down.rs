@@ -29,5 +29,5 @@ pub(super) fn run(args: Args) -> Result<()> {
         file: configured(args.config),
         ..Source::default()
     };
-    daemon::clear(name, &source.read()?)
+    daemon::clear(name, &source)
 }

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Result;
 use tracing_subscriber::EnvFilter;
 
+use super::upgrade;
 use crate::{
     config::DEFAULT_PATH,
     daemon::{self, Options, Source},
@@ -48,12 +49,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> Result<()> {
     // The main process of a service is the one that it would take over from.
-    let may_be_main = !args.takeover;
+    let (takeover, is_successor) = (args.takeover, args.adopt_output);
     let result = intercept(args);
-    if let Err(error) = &result
-        && may_be_main
-    {
-        daemon::failed(error);
+    if let Err(error) = &result {
+        if !takeover {
+            daemon::failed(error);
+        }
+        if is_successor {
+            upgrade::report(super::exit_code(error));
+        }
     }
     result
 }

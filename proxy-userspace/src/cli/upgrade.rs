@@ -2,15 +2,24 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs,
-    os::unix::{ffi::OsStringExt as _, process::CommandExt as _},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::{
+        fd::AsFd as _,
+        unix::{ffi::OsStringExt as _, process::CommandExt as _},
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 use super::{outcome, unreachable};
@@ -39,6 +48,9 @@ pub(super) struct Args {
     /// The program to run [default: this one].
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Starts the new process, and ends.
+    #[arg(long, hide = true)]
+    begin: bool,
 }
 
 /// Starts a new process that takes over from the running daemon, and waits until it has.
@@ -48,31 +60,26 @@ pub(super) fn run(args: &Args) -> Result<()> {
         Some(binary) => binary.clone(),
         None => std::env::current_exe().context("cannot find out which program this is")?,
     };
-    let mut new = old.start_successor(&binary)?;
+    if args.begin {
+        return old.begin_successor(&binary);
+    }
+    let mut new = Successor::start(&args.instance, &binary)?;
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
-        if let Some(status) = new.try_wait()? {
-            let message = format!(
-                "the new process ({}) has ended ({status}): pid {} of instance {} goes on",
-                binary.display(),
-                old.pid,
-                args.instance
-            );
-            return Err(fault(status.code(), message));
-        }
+        let has_ended = new.look();
         match Daemon::ask(&args.instance) {
-            Ok(now) if now.pid == new.id() => {
+            Ok(now) if Some(now.pid) == new.pid => {
                 println!(
                     "weir {} (pid {}) has taken over from {} (pid {})",
                     now.version, now.pid, old.version, old.pid
                 );
                 return Ok(());
             }
-            _ => thread::sleep(LOOK),
+            _ if has_ended => return Err(new.fault(&binary, &old, &args.instance)),
+            _ => {}
         }
     }
-    let _ = new.kill();
-    let _ = new.wait();
+    new.kill();
     bail!(
         "the new process has not taken over within {} s, and was ended: pid {} goes on",
         PATIENCE.as_secs(),
@@ -80,13 +87,96 @@ pub(super) fn run(args: &Args) -> Result<()> {
     )
 }
 
-/// The new process has said why; this one ends with the same exit code.
-fn fault(code: Option<i32>, message: String) -> anyhow::Error {
+/// The new process. It is nobody's child but the first process's, or of whoever else takes orphans
+/// in: a service manager wants to be the parent of what it is told is the main process.
+struct Successor {
+    pid: Option<u32>,
+    code: Option<u8>,
+    /// What it says on its standard input; this ends with it, or with its takeover.
+    words: Receiver<String>,
+}
+
+impl Successor {
+    fn start(instance: &str, binary: &Path) -> Result<Self> {
+        let (words, saying) = io::pipe().context("cannot make a pipe")?;
+        let status = Command::new("/proc/self/exe")
+            .args(["upgrade", "--begin", "--instance", instance, "--binary"])
+            .arg(binary)
+            .stdin(saying)
+            .status()
+            .context("cannot start this program once more")?;
+        if !status.success() {
+            // It has said why.
+            return Err(of_code(
+                status.code().and_then(|code| u8::try_from(code).ok()),
+                "no process was started".to_owned(),
+            ));
+        }
+        let (heard, receiver) = channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(words).lines().map_while(Result::ok);
+            lines.for_each(|line| drop(heard.send(line)));
+        });
+        Ok(Self {
+            pid: None,
+            code: None,
+            words: receiver,
+        })
+    }
+
+    /// Listens for a while. Whether it has ended, or taken over.
+    fn look(&mut self) -> bool {
+        match self.words.recv_timeout(LOOK) {
+            Ok(line) => {
+                match line.split_once(' ') {
+                    Some(("pid", pid)) => self.pid = pid.parse().ok(),
+                    Some(("exit", code)) => self.code = code.parse().ok(),
+                    _ => {}
+                }
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+        }
+    }
+
+    /// It has said why; this process ends with the same exit code.
+    fn fault(&self, binary: &Path, old: &Daemon, instance: &str) -> anyhow::Error {
+        let code = self.code.map(|code| format!(" (exit code {code})"));
+        let message = format!(
+            "the new process ({}) has ended{}: pid {} of instance {instance} goes on",
+            binary.display(),
+            code.unwrap_or_default(),
+            old.pid,
+        );
+        of_code(self.code, message)
+    }
+
+    fn kill(&self) {
+        if let Some(pid) = self.pid.and_then(|pid| i32::try_from(pid).ok()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+fn of_code(code: Option<u8>, message: String) -> anyhow::Error {
     match code {
         Some(2) => Fault::Usage(message).into(),
         Some(3) => Fault::NotPermitted(message).into(),
         Some(4) => Fault::HostCannot(message).into(),
         _ => anyhow!(message),
+    }
+}
+
+/// Has whoever started this process as a successor know how it ends.
+pub(super) fn report(code: u8) {
+    say(&format!("exit {code}"));
+}
+
+/// Says something to `weir upgrade`; if that is not at the other end, nobody hears it.
+fn say(words: &str) {
+    if let Ok(stdin) = io::stdin().as_fd().try_clone_to_owned() {
+        let _ = File::from(stdin).write_all(format!("{words}\n").as_bytes());
     }
 }
 
@@ -114,8 +204,9 @@ impl Daemon {
         })
     }
 
-    /// Starts `binary` as this daemon was started, to take over from it.
-    fn start_successor(&self, binary: &std::path::Path) -> Result<Child> {
+    /// Starts `binary` as this daemon was started, to take over from it, with the standard input of
+    /// this process, and says there which process it is.
+    fn begin_successor(&self, binary: &Path) -> Result<()> {
         let arguments = self.arguments()?;
         let is = |wanted: &str| {
             arguments
@@ -140,7 +231,6 @@ impl Daemon {
             )
             .args(OWN)
             .current_dir(format!("/proc/{}/cwd", self.pid))
-            .stdin(Stdio::null())
             // What is typed at this terminal is not for it.
             .process_group(0);
         for name in SERVICE.iter().chain(&["WATCHDOG_PID"]) {
@@ -151,9 +241,11 @@ impl Daemon {
                 command.env(name, value);
             }
         }
-        command
+        let new = command
             .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))
+            .with_context(|| format!("cannot start {}", binary.display()))?;
+        say(&format!("pid {}", new.id()));
+        Ok(())
     }
 
     fn arguments(&self) -> Result<Vec<OsString>> {

@@ -11,6 +11,7 @@ use proxy_ebpf::settings::{MODE_DRAIN, Settings};
 use tokio::time::{interval_at, sleep, timeout};
 
 use super::{
+    Source,
     inputs::Inputs,
     instance::{self, Claim},
     interfaces,
@@ -200,8 +201,8 @@ pub fn down(name: &str) -> Result<()> {
 ///
 /// # Errors
 ///
-/// If something cannot be undone.
-pub fn clear(name: &str, config: &Config) -> Result<()> {
+/// If something cannot be undone, or the configuration cannot be read that tells.
+pub fn clear(name: &str, source: &Source) -> Result<()> {
     instance::check_name(name)?;
     if !journal::run_dir(name).exists() {
         return Ok(());
@@ -209,7 +210,8 @@ pub fn clear(name: &str, config: &Config) -> Result<()> {
     let Some(claim) = Claim::left_behind(name)? else {
         return Ok(());
     };
-    if interfaces::any_closed(&config.intercept) {
+    // Only now: after a stop, a configuration that is wrong by now is nobody's business.
+    if interfaces::any_closed(&source.read()?.intercept) {
         eprintln!("weir: left as it is: new connections are refused until a daemon is started");
         return Ok(());
     }

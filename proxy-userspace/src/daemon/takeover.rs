@@ -2,13 +2,17 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     io::{BufRead as _, BufReader, ErrorKind, Write as _},
     os::{fd::OwnedFd, unix::net::UnixStream},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::unistd::{dup2_stderr, dup2_stdout};
+use nix::{
+    errno::Errno,
+    unistd::{dup2_stderr, dup2_stdin, dup2_stdout},
+};
 use proxy_ebpf::abi::ABI_VERSION;
 
 use super::{generations::Generations, instance::Claim, keeper::Keeper, settings};
@@ -241,6 +245,13 @@ impl Takeover {
             version = self.offer.version,
             "taken over"
         );
+        // Whoever started this process need not wait any longer.
+        let silence = File::open("/dev/null").map_err(|_| Errno::EIO);
+        if self.errors.is_some()
+            && let Err(error) = silence.and_then(dup2_stdin)
+        {
+            tracing::debug!(%error, "standard input stays open");
+        }
         if let Some(errors) = self.errors
             && let Err(error) = dup2_stderr(errors)
         {
