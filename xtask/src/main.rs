@@ -1,6 +1,7 @@
 //! Weir's build, run and test commands: `cargo xtask help`.
 
 mod bench;
+mod dist;
 mod fuzz;
 mod programs;
 mod rooms;
@@ -57,6 +58,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Builds the static program and the Debian package with everything that a service needs.
+    Dist {
+        /// Installs, starts, upgrades and removes the package on machines in namespaces (root).
+        #[arg(long)]
+        check: bool,
+    },
     /// rustfmt, clippy with warnings denied, and the rules that neither knows.
     Lint,
 }
@@ -79,6 +86,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Test { args } => test::test(&args),
         Command::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Command::Bench { name, args } => bench::bench(&name, &args),
+        Command::Dist { check } => dist::dist(check),
         Command::Lint => test::lint(),
     }
 }

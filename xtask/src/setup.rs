@@ -9,6 +9,9 @@ use crate::tools::{cargo, output, run, sysroot, target_dir, which, workspace};
 /// It uses rustc's own LLVM, so no LLVM package is needed; 0.11 and later need one.
 const BPF_LINKER: &str = "0.10.3";
 
+/// Only `cargo xtask dist` needs it.
+const CARGO_DEB: &str = "3.8.0";
+
 /// Only `cargo xtask fuzz` needs it.
 const CARGO_FUZZ: &str = "0.13.2";
 
@@ -58,6 +61,29 @@ pub(crate) fn cargo_fuzz() -> Result<()> {
     install("cargo-fuzz", CARGO_FUZZ).context(
         "cargo-fuzz could not be built: is the network there, and a C linker (Debian: gcc)?",
     )
+}
+
+/// Brings cargo-deb, if it is not there.
+pub(crate) fn cargo_deb() -> Result<()> {
+    install("cargo-deb", CARGO_DEB).context(
+        "cargo-deb could not be built: is the network there, and a C compiler (Debian: gcc)?",
+    )
+}
+
+/// Brings the standard library of another target, if it is not there.
+pub(crate) fn target(target: &str) -> Result<()> {
+    let library = format!("{}/lib/rustlib/{target}/lib", sysroot()?);
+    if std::path::Path::new(&library).exists() {
+        return Ok(());
+    }
+    eprintln!("xtask: adding {target} to the toolchain");
+    let rustup = which("rustup").with_context(|| {
+        format!("the toolchain cannot build for {target} and there is no rustup to add that")
+    })?;
+    run(Command::new(rustup)
+        .current_dir(workspace())
+        .args(["target", "add", target]))
+    .with_context(|| format!("{target} could not be fetched: is the network there?"))
 }
 
 /// PATH with our own tools in front.
