@@ -15,6 +15,7 @@ use netlink_packet_route::{
     AddressFamily,
     neighbour::{NeighbourAttribute, NeighbourState},
     route::{RouteMessage, RouteProtocol},
+    rule::RuleMessage,
 };
 use proxy_ebpf::bridge::NEXT_HOP;
 use rtnetlink::{Handle, RouteMessageBuilder};
@@ -73,11 +74,16 @@ impl Plan {
         Ok(())
     }
 
-    async fn add_crossing_rules(&self, handle: &Handle, family: u8) -> Result<(), NetlinkError> {
+    /// For what our sockets send, and for lookups about what was delivered to them.
+    pub(super) fn crossing_rules(&self, family: u8) -> [RuleMessage; 2] {
         let table = self.crossing_table();
         let ours = self.rule_to(family, table, self.socket_mark, None);
         let delivered = self.rule_to(family, table, self.steer_mark, Some(LOOPBACK_NAME));
-        for rule in [ours, delivered] {
+        [ours, delivered]
+    }
+
+    async fn add_crossing_rules(&self, handle: &Handle, family: u8) -> Result<(), NetlinkError> {
+        for rule in self.crossing_rules(family) {
             let mut request = handle.rule().add();
             *request.message_mut() = rule;
             match request.execute().await {

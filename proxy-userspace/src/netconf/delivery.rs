@@ -357,7 +357,7 @@ pub(super) fn rule_table(rule: &RuleMessage) -> u32 {
     attribute.unwrap_or_else(|| u32::from(rule.header.table))
 }
 
-fn route_table(route: &RouteMessage) -> u32 {
+pub(super) fn route_table(route: &RouteMessage) -> u32 {
     let attribute = route
         .attributes
         .iter()

@@ -7,11 +7,13 @@
 pub mod addresses;
 mod crossing;
 pub mod delivery;
+pub mod drift;
 pub mod firewall;
 pub mod journal;
 pub mod links;
 pub mod netns;
 pub mod own;
+pub mod routes;
 pub mod rules;
 pub mod sockets;
 pub mod stations;

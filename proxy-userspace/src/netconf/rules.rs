@@ -147,6 +147,18 @@ impl Rule {
         (first < priority && catches && !passes).then_some(surely)
     }
 
+    /// The command that removes it.
+    #[must_use]
+    pub fn deletion(&self) -> String {
+        let shown = self.to_string();
+        match shown.split_once(": ") {
+            Some((begin, rest)) => {
+                format!("{} {rest}", begin.replace("rule ", "rule del priority "))
+            }
+            None => shown,
+        }
+    }
+
     const fn is_inverted(&self) -> bool {
         self.0.header.flags.contains(RuleFlags::Invert)
     }

@@ -131,8 +131,11 @@ impl Registers {
 
     fn set_meta(&self, key: Option<u32>, register: Option<u32>) -> Vec<Step> {
         const NFT_META_MARK: u32 = 3;
-        if key != Some(NFT_META_MARK) {
-            return Vec::new();
+        const NFT_META_BRI_BROUTE: u32 = 35;
+        match key {
+            Some(NFT_META_MARK) => {}
+            Some(NFT_META_BRI_BROUTE) => return vec![Step::Broute],
+            _ => return Vec::new(),
         }
         let Word { source, mask, xor } = self.get(register);
         vec![Step::Mark(match source {

@@ -9,6 +9,8 @@
 //! protocol, ports, marks and the state of connection tracking. What else a rule looks at is
 //! something that may hold or not.
 
+pub mod broute;
+pub mod exception;
 mod expression;
 mod flowtable;
 mod nftables;
@@ -24,6 +26,8 @@ use std::fmt;
 pub use flowtable::Flowtable;
 pub use nftables::{generation, read};
 pub use walk::{Bits, Effect, Packet, What, walk};
+
+use serde::{Deserialize, Serialize};
 
 use crate::sys::netlink::attribute;
 
@@ -54,7 +58,8 @@ pub struct Chain {
 }
 
 /// The program that an operator edits a chain with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Tool {
     /// `nft`.
     Nft,
@@ -65,7 +70,8 @@ pub enum Tool {
 }
 
 /// What a table is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// IPv4.
     Ip,
@@ -73,9 +79,11 @@ pub enum Family {
     Ip6,
     /// Both.
     Inet,
+    /// Frames on a bridge.
+    Bridge,
     /// Packets at an interface.
     Netdev,
-    /// Others: `arp`, `bridge`.
+    /// Others: `arp`.
     Other,
 }
 
@@ -87,7 +95,7 @@ impl Family {
             Self::Ip => version == 4,
             Self::Ip6 => version == 6,
             Self::Inet => true,
-            Self::Netdev | Self::Other => false,
+            Self::Bridge | Self::Netdev | Self::Other => false,
         }
     }
 
@@ -98,6 +106,7 @@ impl Family {
             Self::Ip => "ip",
             Self::Ip6 => "ip6",
             Self::Inet => "inet",
+            Self::Bridge => "bridge",
             Self::Netdev => "netdev",
             Self::Other => "?",
         }
@@ -156,6 +165,8 @@ pub enum Step {
     Mark(NewMark),
     /// Another destination, or another socket.
     Take(Taking),
+    /// A frame is routed that would be bridged (`meta broute set 1`).
+    Broute,
 }
 
 /// A test that holds if the field, with `mask` on it, is one of `values`, or if it is not.
@@ -291,6 +302,8 @@ impl Chain {
     pub const fn command(&self) -> &'static str {
         match (self.tool, self.family) {
             (Tool::Nft, _) => "nft",
+            (Tool::Iptables, Family::Bridge) => "ebtables",
+            (Tool::Legacy, Family::Bridge) => "ebtables-legacy",
             (Tool::Iptables, Family::Ip6) => "ip6tables",
             (Tool::Iptables, _) => "iptables",
             (Tool::Legacy, Family::Ip6) => "ip6tables-legacy",
@@ -304,6 +317,9 @@ impl Chain {
         let Self { table, name, .. } = self;
         match self.tool {
             Tool::Nft => format!("nft -a list chain {} {table} {name}", self.family.as_str()),
+            _ if self.family == Family::Bridge => {
+                format!("{} -t {table} -L {name}", self.command())
+            }
             _ => format!("{} -t {table} -S {name}", self.command()),
         }
     }

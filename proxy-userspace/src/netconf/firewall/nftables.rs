@@ -10,7 +10,7 @@ use nix::sys::socket::SockProtocol;
 use super::{
     Base, Chain, Family, Flowtable, Hook, Rule, Ruleset, Tool,
     attribute::{self, find, number, text},
-    expression,
+    broute, expression,
     sets::{SetKind, resolve},
 };
 use crate::sys::netlink::Raw;
@@ -152,6 +152,7 @@ fn family_of(number: u8) -> Family {
         1 => Family::Inet,
         2 => Family::Ip,
         5 => Family::Netdev,
+        7 => Family::Bridge,
         10 => Family::Ip6,
         _ => Family::Other,
     }
@@ -214,10 +215,12 @@ fn name_tools(chains: &mut [(TableKey, Chain)]) {
     const CHAINS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
     let of_iptables: BTreeSet<TableKey> = chains
         .iter()
-        .filter(|(_, chain)| {
-            matches!(chain.family, Family::Ip | Family::Ip6)
-                && TABLES.contains(&&chain.table[..])
-                && CHAINS.contains(&&chain.name[..])
+        .filter(|(_, chain)| match chain.family {
+            Family::Ip | Family::Ip6 => {
+                TABLES.contains(&&chain.table[..]) && CHAINS.contains(&&chain.name[..])
+            }
+            Family::Bridge => chain.table == broute::TABLE && chain.name == broute::CHAIN,
+            _ => false,
         })
         .map(|(table, _)| table.clone())
         .collect();

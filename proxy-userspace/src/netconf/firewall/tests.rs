@@ -24,6 +24,7 @@ fn packet(is_new: bool) -> Packet<'static> {
             known: u32::MAX,
         },
         is_new,
+        is_invalid: false,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Packet<'a> {
     pub mark: Bits,
     /// Whether it begins a connection (new), or belongs to one (established).
     pub is_new: bool,
+    /// Whether connection tracking cannot place it.
+    pub is_invalid: bool,
 }
 
 /// Something that happens to it.
@@ -203,6 +205,7 @@ impl<'a> Walker<'a, '_> {
                 }
                 Step::Verdict(verdict) => return self.verdict(verdict, chain, rule, depth),
                 Step::Mark(mark) => self.set_mark(*mark, chain, rule),
+                Step::Broute => {}
                 // The packet is accepted with it; what comes behind does not matter to it. Later ones
                 // of a connection are for its socket (`nf_tproxy_get_sock_v4`), or as the first was.
                 Step::Take(taking) => {
@@ -293,7 +296,11 @@ impl<'a> Walker<'a, '_> {
             Field::SourcePort => return within(packet.source_port?, mask, values),
             Field::DestinationPort => return within(packet.destination_port?, mask, values),
             Field::Mark => packet.mark,
-            Field::State => known(if packet.is_new { 8 } else { 2 }),
+            Field::State => known(match (packet.is_invalid, packet.is_new) {
+                (true, _) => 1,
+                (_, true) => 8,
+                _ => 2,
+            }),
             Field::Unknown => return None,
         };
         match values {
