@@ -44,6 +44,28 @@ impl Doctor {
         findings.iter().map(line).collect()
     }
 
+    /// Those findings with a code.
+    #[must_use]
+    pub fn coded(&self, code: &str) -> Vec<Value> {
+        self.findings(|it| it["code"] == code)
+    }
+
+    /// The one finding with a code, as a line `LEVEL OBJECT: FOUND`.
+    ///
+    /// # Panics
+    ///
+    /// When there are others of that code, or none.
+    #[track_caller]
+    #[must_use]
+    pub fn only(&self, code: &str) -> String {
+        let findings = self.coded(code);
+        let [it] = &findings[..] else {
+            panic!("{code}: {findings:?} of {self:#?}");
+        };
+        let text = |key: &str| it[key].as_str().unwrap_or("?").to_owned();
+        format!("{} {}: {}", text("level"), text("object"), text("found"))
+    }
+
     /// Those findings.
     pub fn findings(&self, which: impl Fn(&Value) -> bool) -> Vec<Value> {
         let findings = self.report["findings"].as_array().into_iter().flatten();

@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::tools::{output, run, target_dir, which};
 
 /// Programs that are installed where they are missing, with Debian's package of each.
-const INSTALLED: [(&str, &str); 6] = [
+const INSTALLED: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("ss", "iproute2"),
     ("nft", "nftables"),
+    ("iptables-legacy", "iptables"),
     ("curl", "curl"),
     ("wget", "wget"),
     ("python3", "python3"),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{Config, Families, Missing, SpoofSource},
-    doctor::{self, Facts, Finding, Host, Level, Subject, conflicts},
+    doctor::{self, Code, Facts, Finding, Host, Level, Subject, conflicts},
     fault::Fault,
     netconf::{
         self, Handle,
@@ -70,7 +70,7 @@ pub fn examine(patient: &Patient) -> Result<Vec<Finding>> {
             Patient::Running(status) => of_daemon(status),
             Patient::Planned(config, _) => {
                 let mut findings = vec![Finding::new(
-                    "daemon",
+                    Code::Planned,
                     Level::Note,
                     "weir",
                     "a daemon that would run with this configuration; none was asked",
@@ -106,6 +106,7 @@ fn of_config(config: &Config, families: Vec<u8>, links: &[Link]) -> Subject {
         names
     };
     Subject {
+        runs: false,
         lans: of_role(ROLE_LAN),
         wans: of_role(ROLE_WAN),
         waits: config.intercept.missing == Missing::Wait || roles.patterns().next().is_some(),
@@ -162,6 +163,7 @@ fn of_status(status: &Value) -> Subject {
         number.and_then(|number| u32::try_from(number).ok())
     };
     Subject {
+        runs: true,
         lans: of_role("lan"),
         wans: of_role("wan"),
         waits: true,
@@ -194,7 +196,7 @@ fn of_daemon(status: &Value) -> Vec<Finding> {
             let name = text(&interface["name"]);
             findings.push(
                 Finding::new(
-                    "daemon",
+                    Code::NotAttached,
                     Level::Error,
                     name,
                     "is gone, or carries no program",
@@ -208,7 +210,7 @@ fn of_daemon(status: &Value) -> Vec<Finding> {
         let found = ["reason", "interface", "family"].map(valve_of).join(" ");
         findings.push(
             Finding::new(
-                "daemon",
+                Code::ValveOpen,
                 Level::Error,
                 &object,
                 format!("open valve: {}", found.trim()),
@@ -218,7 +220,7 @@ fn of_daemon(status: &Value) -> Vec<Finding> {
     }
     for warning in status["warnings"].as_array().into_iter().flatten() {
         findings.push(Finding::new(
-            "daemon",
+            Code::DaemonWarning,
             Level::Warning,
             &object,
             text(warning),
@@ -238,7 +240,7 @@ async fn of_surroundings(handle: &Handle, config: &Config, families: &[u8]) -> V
         Ok(interfaces) => interfaces,
         Err(fault) => {
             return vec![Finding::new(
-                CHECK,
+                Code::Surroundings,
                 Level::Error,
                 "roles",
                 fault.to_string(),
@@ -259,7 +261,7 @@ async fn of_surroundings(handle: &Handle, config: &Config, families: &[u8]) -> V
                     Warning::Broken(_) => Level::Error,
                     Warning::Different(_) => Level::Warning,
                 };
-                Finding::new(CHECK, level, names.join(", "), warning.text())
+                Finding::new(Code::Surroundings, level, names.join(", "), warning.text())
             };
             warnings.into_iter().map(finding).collect()
         }

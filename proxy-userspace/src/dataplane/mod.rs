@@ -4,6 +4,7 @@ mod around;
 pub mod attach;
 pub mod bypass;
 pub mod counters;
+pub mod features;
 mod log;
 mod looping;
 pub mod neighbours;

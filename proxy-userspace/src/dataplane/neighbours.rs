@@ -1,9 +1,6 @@
-//! BPF programs of others beside ours, and what of BPF this kernel has.
+//! BPF programs of others beside ours.
 
-use aya::{
-    programs::{ProgramType, SchedClassifier, TcAttachType, loaded_programs},
-    sys::is_program_supported,
-};
+use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 
 use super::{attach::OURS, chain};
 use crate::sys::bpf::Hook;
@@ -47,13 +44,4 @@ pub fn on_tcx(interface: &str, hook: Hook) -> Result<Vec<Neighbour>, String> {
 pub fn name_of(id: u32) -> Option<String> {
     let program = loaded_programs().flatten().find(|it| it.id() == id)?;
     program.name_as_str().map(str::to_owned)
-}
-
-/// Whether this kernel has programs that say which socket a connection is for (Linux 5.9).
-///
-/// # Errors
-///
-/// If it cannot be asked.
-pub fn has_sk_lookup() -> Result<bool, String> {
-    is_program_supported(ProgramType::SkLookup).map_err(|error| chain(&error))
 }

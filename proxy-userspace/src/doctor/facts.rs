@@ -1,14 +1,22 @@
 //! All that the checks look at, gathered once.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::IpAddr,
+};
 
 use super::{Host, Subject};
 use crate::{
-    dataplane::neighbours::{self, Neighbour},
+    dataplane::{
+        features::{self, Feature},
+        neighbours::{self, Neighbour},
+    },
     netconf::{
         Handle,
-        firewall::{self, Ruleset, saved},
+        firewall::{self, Chain, Ruleset, broute, saved},
         links::{self, Link},
+        routes,
         rules::{self, Rule},
         sockets,
         tc::{self, Filter, Front},
@@ -30,7 +38,17 @@ pub struct Facts<'a> {
     pub(super) legacy: Known<Ruleset>,
     /// Policy rules of others.
     pub(super) rules: Known<Vec<Rule>>,
+    /// Default routes of all tables.
+    pub(super) defaults: Known<Vec<routes::Default>>,
+    /// Neighbours that do not answer, with the index of the interface.
+    pub(super) silent: Known<BTreeSet<(u32, IpAddr)>>,
+    /// Rules of ebtables before nftables that route frames.
+    pub(super) broute: Known<Option<Chain>>,
+    pub(super) tcx: Known<bool>,
     pub(super) sk_lookup: Known<bool>,
+    pub(super) features: Vec<Feature>,
+    /// Whether the kernel takes the programs; of those that are not loaded yet.
+    pub(super) programs: Known<()>,
     pub(super) destroys_sockets: Known<bool>,
     /// Of each interface of ours that is there.
     pub(super) interfaces: Vec<Interface>,
@@ -68,7 +86,16 @@ impl<'a> Facts<'a> {
             rules: rules::of_others(handle, subject.plan.table)
                 .await
                 .map_err(text),
-            sk_lookup: neighbours::has_sk_lookup(),
+            defaults: routes::defaults(handle).await.map_err(text),
+            silent: routes::silent(handle).await.map_err(text),
+            broute: broute::read_legacy().map_err(text),
+            tcx: features::has_tcx(),
+            sk_lookup: features::has_sk_lookup(),
+            features: features::parts(),
+            programs: match subject.runs {
+                true => Ok(()),
+                false => features::load().map_err(text),
+            },
             destroys_sockets: sockets::can_destroy().map_err(text),
             interfaces,
             taps: taps.map(|text| text.lines().skip(1).count()),

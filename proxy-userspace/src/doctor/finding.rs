@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::{Code, Step};
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -34,6 +36,8 @@ impl Level {
 pub struct Finding {
     /// Which check it is from: stable, for programs.
     pub check: &'static str,
+    /// What is not as it should be, if something is not: stable, for programs.
+    pub code: Option<Code>,
     /// How bad it is.
     pub level: Level,
     /// What was looked at, by name.
@@ -44,40 +48,50 @@ pub struct Finding {
     pub why: String,
     /// What to do, a command where there is one; empty if nothing.
     pub remedy: String,
+    /// What `--fix` does about it, if it can.
+    #[serde(skip)]
+    pub step: Option<Step>,
 }
 
 impl Finding {
     /// One with neither reason nor remedy yet.
     pub fn new(
-        check: &'static str,
+        code: Code,
         level: Level,
         object: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
         Self {
-            check,
+            check: code.check(),
+            code: Some(code),
             level,
             object: object.into(),
             found: found.into(),
             why: String::new(),
             remedy: String::new(),
+            step: None,
         }
     }
 
     /// All is well.
     pub fn ok(check: &'static str, object: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::new(check, Level::Ok, object, found)
+        Self {
+            check,
+            code: None,
+            level: Level::Ok,
+            object: object.into(),
+            found: found.into(),
+            why: String::new(),
+            remedy: String::new(),
+            step: None,
+        }
     }
 
     /// Something that could not be looked at.
     pub fn unread(check: &'static str, object: impl Into<String>, error: &str) -> Self {
-        Self::new(
-            check,
-            Level::Note,
-            object,
-            format!("cannot be read: {error}"),
-        )
-        .because("what is there has not been looked at")
+        let found = format!("cannot be read: {error}");
+        let finding = Self::new(Code::Unread, Level::Note, object, found);
+        Self { check, ..finding }.because("what is there has not been looked at")
     }
 
     /// Why it matters.
@@ -91,6 +105,14 @@ impl Finding {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = remedy.into();
+        self
+    }
+
+    /// What `--fix` does about it; then that is what to do by hand as well.
+    #[must_use]
+    pub fn mended_by(mut self, step: Step) -> Self {
+        self.remedy = step.command();
+        self.step = Some(step);
         self
     }
 

@@ -5,6 +5,12 @@ use std::{fs, path::Path};
 use caps::{CapSet, Capability};
 use nix::sys::utsname::uname;
 
+use super::selinux::Selinux;
+use crate::sys::{
+    bpffs::Bpffs,
+    memlock::{self, Memlock},
+};
+
 /// Look before another network namespace is entered: some kernel parameters are shown in the
 /// first one alone.
 #[derive(Clone, Debug)]
@@ -17,6 +23,12 @@ pub struct Host {
     pub jit: Option<bool>,
     /// Capabilities that are needed and not there.
     pub missing: Vec<&'static str>,
+    /// Whether the limit of locked memory is in the way, or why that cannot be told.
+    pub memlock: Result<Memlock, String>,
+    /// Whether a BPF file system can be had, or why not.
+    pub bpffs: Result<(), String>,
+    /// SELinux.
+    pub selinux: Selinux,
 }
 
 impl Host {
@@ -42,13 +54,9 @@ impl Host {
             btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
             jit,
             missing,
+            memlock: memlock::probe().map_err(|error| error.to_string()),
+            bpffs: Bpffs::new().map(drop).map_err(|error| error.to_string()),
+            selinux: Selinux::look(Path::new("/"), true),
         }
-    }
-
-    /// Major and minor version, if the release begins with them.
-    #[must_use]
-    pub fn version(&self) -> Option<(u32, u32)> {
-        let mut numbers = self.release.split(|c: char| !c.is_ascii_digit());
-        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
     }
 }

@@ -1,24 +1,35 @@
 //! What of a host interception does not go with, found before it hurts.
 //!
-//! Looks, and changes nothing. Each check is a function from [`Facts`], gathered once, to
+//! Looking changes nothing. Each check is a function from [`Facts`], gathered once, to
 //! [`Finding`]s; a new one is a file in `checks` and a line in its list. What cannot be read is a
-//! finding, too, never a failure.
+//! finding, too, never a failure. What can be mended has a [`Step`], and what was done is in the
+//! [`Ledger`] until it is undone.
 
 mod checks;
+mod code;
 mod facts;
 mod finding;
 mod host;
+mod ledger;
+mod mend;
+mod selinux;
 
 pub use checks::conflicts;
+pub use code::Code;
 pub use facts::Facts;
 pub use finding::{Finding, Level};
 pub use host::Host;
+pub use ledger::{Done, Ledger};
+pub use mend::{Before, Step};
+pub use selinux::Selinux;
 
 use crate::netconf::delivery::Plan;
 
 /// What is examined: a daemon that runs, or one that would.
 #[derive(Clone, Debug)]
 pub struct Subject {
+    /// Whether it runs already: then the kernel has taken its programs.
+    pub runs: bool,
     /// Interfaces that clients come from.
     pub lans: Vec<String>,
     /// Interfaces that origins are behind.

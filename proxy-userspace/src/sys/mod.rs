@@ -7,6 +7,7 @@ pub mod bpffs;
 pub mod defragment;
 pub mod ethtool;
 pub mod mapping;
+pub mod memlock;
 pub mod netlink;
 pub mod passing;
 pub mod probe;

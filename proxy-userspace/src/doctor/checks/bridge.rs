@@ -1,12 +1,16 @@
 //! Bridges, and br_netfilter.
 
-use super::super::{Facts, Finding, Level};
-use crate::netconf::{links::Bridge, sysctl};
+use super::super::{Code, Facts, Finding, Level};
+use crate::netconf::{
+    firewall::{Chain, Rule, Tool, broute},
+    links::Bridge,
+    sysctl,
+};
 
 const CHECK: &str = "bridge";
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = routed(facts);
     for link in facts.links.iter().flatten() {
         if !facts.subject.interfaces().any(|name| *name == link.name) {
             continue;
@@ -26,6 +30,52 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Rules by which frames are routed that would be bridged.
+fn routed(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (chain, rules) in facts.rulesets().flat_map(broute::of) {
+        findings.extend(rules.iter().map(|rule| routing(chain, rule)));
+    }
+    match &facts.broute {
+        Ok(Some(chain)) => findings.extend(chain.rules.iter().map(|rule| routing(chain, rule))),
+        Ok(None) => {}
+        Err(error) => findings.push(Finding::unread(CHECK, "ebtables-legacy", error)),
+    }
+    findings
+}
+
+fn routing(chain: &Chain, rule: &Rule) -> Finding {
+    let (object, remedy) = match chain.tool {
+        Tool::Nft => (
+            format!("{chain}, rule {}", rule.label),
+            format!(
+                "nft delete rule bridge {} {} {}",
+                chain.table, chain.name, rule.label
+            ),
+        ),
+        tool => {
+            let command = chain.command();
+            let rule = match tool {
+                Tool::Legacy => format!("-D {} {}", chain.name, rule.label),
+                _ => format!("-F {}", chain.name),
+            };
+            let remedy = format!("{command} -t {} {rule}", chain.table);
+            (chain.to_string(), remedy)
+        }
+    };
+    Finding::new(
+        Code::Broute,
+        Level::Warning,
+        object,
+        "frames are routed, not bridged",
+    )
+    .because(
+        "other transparent proxies on a bridge need it, weir takes its packets at the ports: what \
+             weir lets go direct leaves by this host's own routes, or not at all",
+    )
+    .remedy(remedy)
+}
+
 /// With br_netfilter, rules for prerouting see a frame at the port, before our program at the
 /// bridge marks it, and do not see it again.
 fn netfilter(bridge: &str) -> Option<Finding> {
@@ -42,7 +92,7 @@ fn netfilter(bridge: &str) -> Option<Finding> {
         .collect();
     Some(
         Finding::new(
-            CHECK,
+            Code::BridgeNetfilter,
             Level::Note,
             bridge,
             "br_netfilter calls rules for bridged frames",

@@ -1,7 +1,7 @@
 //! Chains of forward that refuse clients what weir fetches for them all the same.
 
 use super::{
-    super::{Finding, Level},
+    super::{Code, Finding, Level},
     ruleset::{Ways, place},
 };
 use crate::netconf::firewall::What;
@@ -18,7 +18,7 @@ pub(super) fn check(ways: &Ways<'_>) -> Vec<Finding> {
         };
         let found = format!("refuses {some}{}", words.join(", "));
         findings.push(
-            Finding::new("forward", level, place(&effect), found)
+            Finding::new(Code::ForwardUnmet, level, place(&effect), found)
                 .because(
                     "what is intercepted is not forwarded, so this does not hold for it: clients \
                      reach those origins through weir",

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Facts, Finding, Level};
+use super::super::{Code, Facts, Finding, Level};
 use crate::netconf::{firewall::Tool, links::Bridge};
 
 const CHECK: &str = "hardware";
@@ -31,7 +31,7 @@ fn flowtables(facts: &Facts<'_>) -> Vec<Finding> {
         let object = format!("flowtable {} {} {}", it.family.as_str(), it.table, it.name);
         let devices = it.devices.join(", ");
         if it.offloaded {
-            Finding::new(CHECK, Level::Note, object, format!("offloaded to {devices}")).because(
+            Finding::new(Code::FlowtableOffload, Level::Note, object, format!("offloaded to {devices}")).because(
                 "packets of flows that the interfaces forward by themselves are not seen by weir and \
                  not in its counters; only flows that go direct get there, so nothing is intercepted \
                  in part",
@@ -52,7 +52,7 @@ fn chains(facts: &Facts<'_>) -> Vec<Finding> {
     let offloaded = all.filter_map(|chain| {
         let base = chain.base.as_ref().filter(|base| base.offloaded)?;
         let found = format!("offloaded to {}", base.devices.join(", "));
-        let finding = Finding::new(CHECK, Level::Note, chain.to_string(), found)
+        let finding = Finding::new(Code::ChainOffload, Level::Note, chain.to_string(), found)
             .because("what the interfaces drop or redirect by it never gets to weir");
         Some(if chain.tool == Tool::Nft {
             finding.remedy(chain.listing())
@@ -78,7 +78,7 @@ fn interfaces(facts: &Facts<'_>) -> Vec<Finding> {
                 filter.hook
             );
             findings.push(
-                Finding::new(CHECK, Level::Warning, &interface.name, found)
+                Finding::new(Code::FilterOffload, Level::Warning, &interface.name, found)
                     .because(
                         "the interface applies it before any packet is seen here: what it drops or \
                          redirects never gets to weir",
@@ -91,12 +91,17 @@ fn interfaces(facts: &Facts<'_>) -> Vec<Finding> {
         }
         if interface.offloads_tc == Ok(true) {
             findings.push(
-                Finding::new(CHECK, Level::Note, &interface.name, "hw-tc-offload is on")
-                    .because(
-                        "filters and flowtables may be put into the interface; weir's own program \
+                Finding::new(
+                    Code::TcOffload,
+                    Level::Note,
+                    &interface.name,
+                    "hw-tc-offload is on",
+                )
+                .because(
+                    "filters and flowtables may be put into the interface; weir's own program \
                          never is, and sees what the interface hands up",
-                    )
-                    .remedy(format!("ethtool -K {} hw-tc-offload off", interface.name)),
+                )
+                .remedy(format!("ethtool -K {} hw-tc-offload off", interface.name)),
             );
         }
     }
@@ -123,11 +128,11 @@ fn switches(facts: &Facts<'_>) -> Vec<Finding> {
         let ours: Vec<_> = ports.iter().filter(is_ours).copied().collect();
         let object = format!("switch {switch}, ports {}", ports.join(", "));
         findings.push(match ours.len() {
-            0 | 1 => Finding::new(CHECK, Level::Note, object, "in one bridge").because(
+            0 | 1 => Finding::new(Code::SwitchPorts, Level::Note, object, "in one bridge").because(
                 "what goes from one of these ports to another is forwarded by the switch itself and \
                  never gets to this host; what is routed does",
             ),
-            _ => Finding::new(CHECK, Level::Error, object, "LAN and WAN are ports of one switch")
+            _ => Finding::new(Code::SwitchPorts, Level::Error, object, "LAN and WAN are ports of one switch")
                 .because(
                     "the switch forwards frames between them by itself: weir sees the first of a \
                      flow at best",

@@ -1,7 +1,7 @@
 //! Who else is at the interfaces: XDP, taps, TCX, clsact, in that order
 //! (`__netif_receive_skb_core`).
 
-use super::super::{Facts, Finding, Level, facts::Interface};
+use super::super::{Code, Facts, Finding, Level, facts::Interface};
 use crate::dataplane::neighbours;
 
 const CHECK: &str = "hook";
@@ -42,7 +42,7 @@ fn xdp(facts: &Facts<'_>, interface: &Interface) -> Vec<Finding> {
     let finding = |(mode, id): &(&str, u32)| {
         let name = named(neighbours::name_of(*id).as_deref());
         Finding::new(
-            CHECK,
+            Code::XdpFirst,
             Level::Note,
             &interface.name,
             format!("XDP program {id}{name} ({mode})"),
@@ -72,7 +72,7 @@ fn tcx(interface: &Interface) -> Vec<Finding> {
                 .because("weir's returns TCX_NEXT always, so it sees every packet")
         } else {
             Finding::new(
-                CHECK,
+                Code::TcxFirst,
                 Level::Note,
                 &interface.name,
                 format!("{what} before weir's"),

@@ -1,6 +1,6 @@
 //! The interfaces with a role.
 
-use super::super::{Facts, Finding, Level};
+use super::super::{Code, Facts, Finding, Level};
 
 const CHECK: &str = "interfaces";
 
@@ -15,7 +15,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
     for (role, names) in roles {
         if names.is_empty() && !subject.waits {
             findings.push(
-                Finding::new(CHECK, Level::Error, role, "none is named")
+                Finding::new(Code::NoInterface, Level::Error, role, "none is named")
                     .because("what comes in by a LAN and leaves by a WAN is intercepted")
                     .remedy("weir doctor --lan IF --wan IF, or --config FILE"),
             );
@@ -23,14 +23,22 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
         for name in names {
             let object = format!("{role} {name}");
             findings.push(match links.iter().find(|link| link.name == *name) {
-                None if subject.waits => {
-                    Finding::new(CHECK, Level::Note, object, "there is no such interface")
-                        .because("nothing is intercepted on it until it is there")
-                }
-                None => Finding::new(CHECK, Level::Error, object, "there is no such interface")
-                    .remedy("ip link shows those that there are; --netns NAME looks elsewhere"),
+                None if subject.waits => Finding::new(
+                    Code::InterfaceMissing,
+                    Level::Note,
+                    object,
+                    "there is no such interface",
+                )
+                .because("nothing is intercepted on it until it is there"),
+                None => Finding::new(
+                    Code::InterfaceMissing,
+                    Level::Error,
+                    object,
+                    "there is no such interface",
+                )
+                .remedy("ip link shows those that there are; --netns NAME looks elsewhere"),
                 Some(link) if link.framing.is_none() => Finding::new(
-                    CHECK,
+                    Code::LinkType,
                     Level::Error,
                     object,
                     format!("link type {}", link.kind),

@@ -1,7 +1,7 @@
 //! Rules that set or restore the whole mark, and weir's with it.
 
 use super::{
-    super::{Finding, Level},
+    super::{Code, Finding, Level},
     ruleset::{Ways, deletion, place},
 };
 use crate::netconf::firewall::{Hook, What};
@@ -20,7 +20,7 @@ pub(super) fn check(ways: &Ways<'_>) -> Vec<Finding> {
         };
         let found = format!("wipes weir's mark {bit:#x} off {some}{}", words.join(", "));
         findings.push(
-            Finding::new("marks", level, place(&effect), found)
+            Finding::new(Code::MarkWiped, level, place(&effect), found)
                 .because("packets without it are forwarded: connections go direct, or hang")
                 .remedy(format!(
                     "leave the bit alone: a mask without it (iptables --nfmask and --ctmask, nft \

@@ -1,6 +1,6 @@
 //! Policy rules of others, and kernel parameters of routing.
 
-use super::super::{Facts, Finding, Level};
+use super::super::{Code, Facts, Finding, Level, Step};
 use crate::netconf::{
     links::{self, Bridge},
     sysctl,
@@ -31,7 +31,7 @@ fn rules(facts: &Facts<'_>) -> Vec<Finding> {
             if rule.wants_mark(bit) {
                 findings.push(
                     Finding::new(
-                        CHECK,
+                        Code::RuleMark,
                         Level::Error,
                         rule.to_string(),
                         format!("for mark {bit:#x}"),
@@ -46,7 +46,7 @@ fn rules(facts: &Facts<'_>) -> Vec<Finding> {
         if rule.table() == plan.table {
             findings.push(
                 Finding::new(
-                    CHECK,
+                    Code::RuleTable,
                     Level::Error,
                     rule.to_string(),
                     "leads to weir's table",
@@ -72,7 +72,7 @@ fn rules(facts: &Facts<'_>) -> Vec<Finding> {
                 plan.priority
             );
             findings.push(
-                Finding::new(CHECK, level, rule.to_string(), found)
+                Finding::new(Code::RuleFirst, level, rule.to_string(), found)
                     .because("those packets are routed by that rule and not delivered to weir")
                     .remedy(
                         "choose a `priority` in [host] below that of the rule, or give the rule a \
@@ -111,11 +111,14 @@ fn forwarding(facts: &Facts<'_>) -> Vec<Finding> {
         {
             let name = key.replace('/', ".");
             findings.push(
-                Finding::new(CHECK, Level::Warning, &name, "0")
+                Finding::new(Code::ForwardingOff, Level::Warning, &name, "0")
                     .because(format!(
                         "whatever of IPv{family} is not intercepted is not forwarded"
                     ))
-                    .remedy(format!("sysctl -w {name}=1")),
+                    .mended_by(Step::Sysctl {
+                        name: key.to_owned(),
+                        value: "1".to_owned(),
+                    }),
             );
         }
     }

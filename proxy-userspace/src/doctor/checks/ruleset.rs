@@ -31,6 +31,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Finding> {
                 findings.extend(taken::check(&ways));
                 findings.extend(marks::check(&ways));
                 findings.extend(delivered::check(&ways));
+                findings.extend(delivered::invalid(&ways));
                 findings.extend(forward::check(&ways));
             }
         }
@@ -72,6 +73,15 @@ pub(super) struct Way<'a> {
     /// The bit of its mark that should stay.
     pub(super) bit: u32,
     pub(super) words: String,
+}
+
+impl Way<'_> {
+    /// The same, as connection tracking sees what it cannot place.
+    pub(super) fn invalid(mut self) -> Self {
+        self.packet.is_invalid = true;
+        self.packet.is_new = false;
+        self
+    }
 }
 
 impl<'a> Ways<'a> {

@@ -1,7 +1,7 @@
 //! Rules that take what weir has marked to somewhere else: TPROXY, REDIRECT, DNAT.
 
 use super::{
-    super::{Finding, Level},
+    super::{Code, Finding, Level},
     ruleset::{Ways, deletion, place},
 };
 use crate::netconf::firewall::{Hook, Taking, What};
@@ -21,7 +21,7 @@ pub(super) fn check(ways: &Ways<'_>) -> Vec<Finding> {
         let some = if effect.surely { "" } else { "some of " };
         let found = format!("{taking} takes {some}{}", words.join(", "));
         findings.push(
-            Finding::new("taken", level, place(&effect), found)
+            Finding::new(Code::Taken, level, place(&effect), found)
                 .because(
                     "those connections go to whom the rule says and never to weir, whose \
                      not-delivered valve may open then",
