@@ -49,6 +49,10 @@ pub enum Request {
     Watch(Wanted),
     /// What would be learned.
     BypassLearn,
+    /// Looks around anew, and tells what is happening and what has changed since the start.
+    Examine,
+    /// Puts back what is the daemon's own, and missing.
+    Mend,
     /// Reads the configuration again.
     Reload,
     /// Drains, undoes everything and ends.
@@ -105,7 +109,7 @@ impl Request {
     pub const fn is_for_group(&self) -> bool {
         !matches!(
             self,
-            Self::Reload | Self::Stop | Self::TakeOver | Self::KillFlow { .. }
+            Self::Mend | Self::Reload | Self::Stop | Self::TakeOver | Self::KillFlow { .. }
         )
     }
 }

@@ -100,6 +100,8 @@ pub(super) async fn begin(
         ..beginning.settings
     })?;
     keeper.look_around().await;
+    keeper.remember_start().await;
+    keeper.measure();
     Ok((inputs, workers))
 }
 

@@ -13,6 +13,7 @@ use super::{
     roles::{Given, Roles},
     settings,
     surroundings::{self, Warning},
+    told,
 };
 use crate::{
     config::{Config, Families, Missing, SpoofSource},
@@ -30,10 +31,22 @@ use crate::{
 /// Whom it is about.
 #[derive(Clone, Debug)]
 pub enum Patient {
-    /// A daemon that runs: what it says of itself (`weir status --json`).
+    /// A daemon that runs: what it says of itself ([`Request::Examine`]).
+    ///
+    /// [`Request::Examine`]: crate::control::Request::Examine
     Running(Value),
     /// One that would run with this configuration, in this network namespace.
     Planned(Box<Config>, Option<String>),
+}
+
+impl Patient {
+    /// Enters its network namespace. The process must have one thread only.
+    pub(super) fn enter(&self) -> Result<(), Fault> {
+        match self {
+            Self::Running(status) => enter_that_of(status),
+            Self::Planned(_, netns) => enter(netns.as_deref()),
+        }
+    }
 }
 
 /// Looks, and changes nothing.
@@ -45,10 +58,12 @@ pub enum Patient {
 /// If the network namespace cannot be entered, or rtnetlink cannot be asked.
 pub fn examine(patient: &Patient) -> Result<Vec<Finding>> {
     let host = Host::look();
-    match patient {
-        Patient::Running(status) => enter_that_of(status)?,
-        Patient::Planned(_, netns) => enter(netns.as_deref())?,
-    }
+    patient.enter()?;
+    look(&host, patient)
+}
+
+/// The same in the network namespace that has been entered.
+pub(super) fn look(host: &Host, patient: &Patient) -> Result<Vec<Finding>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -65,9 +80,9 @@ pub fn examine(patient: &Patient) -> Result<Vec<Finding>> {
                 of_config(config, families, &links)
             }
         };
-        let facts = Facts::gather(&subject, &host, &handle).await;
+        let facts = Facts::gather(&subject, host, &handle).await;
         let mut findings = match patient {
-            Patient::Running(status) => of_daemon(status),
+            Patient::Running(status) => told::of_daemon(status),
             Patient::Planned(config, _) => {
                 let mut findings = vec![Finding::new(
                     Code::Planned,
@@ -182,51 +197,6 @@ fn of_status(status: &Value) -> Subject {
             output_mark: of_host("output_mark"),
         },
     }
-}
-
-/// What a daemon says of itself.
-fn of_daemon(status: &Value) -> Vec<Finding> {
-    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    let object = format!("instance {}", text(&status["instance"]));
-    let mut findings = Vec::new();
-    let mode = text(&status["mode"]);
-    findings.push(Finding::ok("daemon", &object, format!("runs, mode {mode}")));
-    for interface in status["interfaces"].as_array().into_iter().flatten() {
-        if interface["attached"] == false {
-            let name = text(&interface["name"]);
-            findings.push(
-                Finding::new(
-                    Code::NotAttached,
-                    Level::Error,
-                    name,
-                    "is gone, or carries no program",
-                )
-                .because("nothing is intercepted on it until it is back"),
-            );
-        }
-    }
-    for valve in status["valves"].as_array().into_iter().flatten() {
-        let valve_of = |key: &str| valve[key].as_str().unwrap_or_default();
-        let found = ["reason", "interface", "family"].map(valve_of).join(" ");
-        findings.push(
-            Finding::new(
-                Code::ValveOpen,
-                Level::Error,
-                &object,
-                format!("open valve: {}", found.trim()),
-            )
-            .because("interception does not work there, so new connections go direct"),
-        );
-    }
-    for warning in status["warnings"].as_array().into_iter().flatten() {
-        findings.push(Finding::new(
-            Code::DaemonWarning,
-            Level::Warning,
-            &object,
-            text(warning),
-        ));
-    }
-    findings
 }
 
 /// What a start would refuse, or warn of.

@@ -70,6 +70,11 @@ impl Keeper {
                 }
                 answer
             }
+            Request::Examine => self.examine().await,
+            Request::Mend => match self.mend().await {
+                Ok(mended) => Answer::Done(mended),
+                Err(error) => Answer::failed(format!("{error:#}")),
+            },
             other => self.answer(other),
         }
     }

@@ -21,6 +21,7 @@ use super::{
     bridge::Crossing,
     bypass::Lists,
     defragment,
+    drift::AtStart,
     generations::Generations,
     handover::{self, Outcome},
     inputs::Inputs,
@@ -28,6 +29,7 @@ use super::{
     interfaces::Interfaces,
     learn,
     looping::Loops,
+    measured::Measured,
     output::Output,
     overload::Overload,
     ports, retire, service,
@@ -93,6 +95,10 @@ pub(super) struct Keeper {
     pub(super) listeners: Vec<Vec<(u8, TcpListener)>>,
     pub(super) overload: Overload,
     pub(super) watches: Watches,
+    /// Counters of the last minute.
+    pub(super) measured: Measured,
+    /// What others may have changed since.
+    pub(super) at_start: AtStart,
     /// The endpoint for Prometheus.
     pub(super) exporter: Option<Exporter>,
     pub(super) feeds_looked_at: Option<Instant>,
@@ -222,6 +228,8 @@ impl Keeper {
             Request::TakeOver
             | Request::Watch(_)
             | Request::Reload
+            | Request::Examine
+            | Request::Mend
             | Request::Status
             | Request::Metrics
             | Request::Flows
@@ -233,7 +241,8 @@ impl Keeper {
     /// What only looks, and can be answered at any time.
     pub(super) fn look(&self, request: &Request) -> Option<Answer> {
         match request {
-            Request::Status => Some(self.status()),
+            // While it stops, or hands over, as far as that is known.
+            Request::Status | Request::Examine => Some(self.status()),
             Request::Metrics => Some(self.metrics()),
             Request::Flows => Some(self.flows()),
             Request::Config => Some(self.config()),
@@ -246,6 +255,20 @@ impl Keeper {
         match status::status(self) {
             Ok(status) => Answer::Done(status),
             Err(error) => Answer::failed(error),
+        }
+    }
+
+    /// What is happening, with what has changed since the start.
+    pub(super) async fn examine(&mut self) -> Answer {
+        self.look_around().await;
+        let drift = self.drift().await;
+        match (self.status(), drift) {
+            (Answer::Done(mut status), Ok(drift)) => {
+                status["drift"] = drift;
+                Answer::Done(status)
+            }
+            (_, Err(error)) => Answer::failed(format!("{error:#}")),
+            (failed, _) => failed,
         }
     }
 
@@ -293,6 +316,7 @@ impl Keeper {
         }
         self.options.config = new;
         self.close_valves();
+        self.measure_anew();
         self.tracking.begin_anew(self.lasting.conntrack.found());
         self.read_feeds();
         Ok(())
@@ -311,6 +335,7 @@ impl Keeper {
     }
 
     fn tick(&mut self) {
+        self.measure();
         self.look_at_valves();
         self.look_for_strays();
         self.learn();

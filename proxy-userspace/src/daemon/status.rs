@@ -197,6 +197,7 @@ fn sessions(keeper: &Keeper) -> Value {
         .collect();
     json!({
         "load": load,
+        "recent": keeper.recent(),
         "accepts": stats.accepts,
         "connections": { "active": stats.connections.active, "total": stats.connections.total,
                          "limit": keeper.connections },

@@ -12,6 +12,7 @@ use proxy_ebpf::{
 use serde_json::{Value, json};
 
 use super::{
+    interfaces::{Interface, Interfaces},
     keeper::Keeper,
     output::{self, Output},
     roles::ONE_ARMED,
@@ -60,6 +61,18 @@ impl Valves {
     }
 }
 
+impl Interfaces {
+    /// Where SYNs are marked: on LANs alone; those of a bridge's ports come up through the bridge.
+    pub(super) fn entrances(&self) -> impl Iterator<Item = &Interface> {
+        let entrance = if self.bridge().is_some() {
+            ROLE_BRIDGE
+        } else {
+            ROLE_LAN
+        };
+        self.iter().filter(move |it| it.role & entrance != 0)
+    }
+}
+
 impl Keeper {
     /// Opens and closes what has to be.
     pub(super) fn look_at_valves(&mut self) {
@@ -97,14 +110,7 @@ impl Keeper {
     fn look_at_deliveries(&mut self) {
         let (now, window) = (Instant::now(), self.options.config.valve.window);
         let mut changed = false;
-        // SYNs are marked on LANs alone; those of a bridge's ports come up through the bridge.
-        let entrance = if self.interfaces.bridge().is_some() {
-            ROLE_BRIDGE
-        } else {
-            ROLE_LAN
-        };
-        let entrances = self.interfaces.iter().filter(|it| it.role & entrance != 0);
-        for interface in entrances {
+        for interface in self.interfaces.entrances() {
             for (place, (family, name)) in FAMILIES.into_iter().enumerate() {
                 let count = |what| self.dataplane.delivery(interface.slot, family, what);
                 let (Ok(marked), Ok(delivered)) = (count(Count::Marked), count(Count::Delivered))
