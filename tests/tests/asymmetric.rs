@@ -9,8 +9,8 @@
 use std::{io::ErrorKind, net::IpAddr, net::SocketAddr, time::Duration};
 
 use weir_tests::{
-    Dial, Family, Layout, Namespace, Network, ORIGINS, Options, RST, SYN, Segment, Wire, World,
-    dial, inject, until,
+    Dial, Doctor, Family, Layout, Namespace, Network, ORIGINS, Options, RST, SYN, Segment, Wire,
+    World, dial, inject, until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -33,6 +33,12 @@ fn a_destination_that_answers_around_is_learned() {
         assert!(world.get_from(second, family.http()).intercepted());
     }
     assert_eq!(world.weir.outcomes("asymmetric-return"), 6);
+    let doctor = Doctor::examine(&["--instance", &world.weir.instance]);
+    let line = doctor.only("asymmetric-return");
+    assert!(
+        line.contains(" connections in the last minute were answered by a way"),
+        "{line}"
+    );
     assert!(world.weir.packets("asymmetric-return") >= 6);
     assert_eq!(world.weir.flows("no-return-path"), 0);
     assert_eq!(warnings(&world), "[]");

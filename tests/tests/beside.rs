@@ -4,8 +4,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use weir_tests::{
-    ASIDE, Dial, Echo, Family, LAN, Layout, Namespace, Network, Options, Origin, Recipe, WAN, Weir,
-    dial, get, network, until,
+    ASIDE, Dial, Doctor, Echo, Family, LAN, Layout, Namespace, Network, Options, Origin, Recipe,
+    WAN, Weir, dial, get, network, until,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -83,6 +83,8 @@ fn a_loop_is_broken_and_named_and_the_flow_goes_direct() {
             until_direct(&net, family, number);
         }
         until(SOON, "the valve", || valves(&weir).contains(&shown(family)));
+        let doctor = Doctor::examine(&["--instance", &weir.instance]);
+        assert!(!doctor.coded("loop").is_empty(), "{doctor:#?}");
     }
     mend(&net);
     for family in Family::BOTH {

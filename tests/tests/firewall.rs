@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use weir_tests::{Dial, Family, Layout, Load, Network, Options, Plan, World, dial, until};
+use weir_tests::{Dial, Doctor, Family, Layout, Load, Network, Options, Plan, World, dial, until};
 
 /// The valve opens within 3 seconds; the rest is for a machine that is busy.
 const SOON: Duration = Duration::from_secs(30);
@@ -120,6 +120,9 @@ fn answers_that_are_dropped_open_the_valve() {
         world.weir.flows("no-return-path") > 0
     });
     world.weir.says("no-return-path");
+    let doctor = Doctor::examine(&["--instance", &world.weir.instance]);
+    let line = doctor.only("return-path");
+    assert!(line.ends_with("open valve: no-return-path ipv4"), "{line}");
     let working = (0..60).filter(|index| answers(&world, index % 4)).count();
     // One in a hundred, at random, is the probe for recovery, and that one is lost here.
     assert!(working > 50, "only {working} of 60 connections worked");

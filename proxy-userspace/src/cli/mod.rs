@@ -56,7 +56,7 @@ enum Command {
     Why(why::Args),
     /// The live connections: client, origin, age, bytes, rates, host, state; and `flows kill`.
     Flows(flows::Args),
-    /// Looks for what of this host interception does not go with; changes nothing.
+    /// Looks for what of this host interception does not go with; mends it with --fix.
     Doctor(doctor::Args),
     /// Has the daemon read its configuration again; one that is wrong, or that cannot be had without
     /// a restart, changes nothing.

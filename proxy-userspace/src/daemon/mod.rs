@@ -5,6 +5,7 @@ mod begin;
 mod bridge;
 mod bypass;
 mod config;
+mod cure;
 mod defragment;
 mod doctor;
 mod drift;
@@ -51,6 +52,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub use bypass::offline;
+pub use cure::{Cure, Cured, fix, undo as undo_fixes};
 pub use doctor::{Patient, examine};
 pub use service::{control_group, failed};
 pub use stop::{clear, down};
