@@ -189,8 +189,6 @@ impl Session {
                 }
                 Outcome::Complete { persistent }
             }
-            // What is still to come of the request's body would be read as the tunnel's bytes.
-            Outcome::Tunnel if !progress.request_sent.get() => Outcome::BadResponse,
             other => other,
         }
     }

@@ -63,6 +63,11 @@ async fn receive(
         }
         interim(&head, expected, buffer, path, progress).await?;
     };
+    let is_tunnel = head.framing == ResponseFraming::Tunnel;
+    if is_tunnel && !progress.request_sent.get() {
+        // What is still to come of the request's body would be read as the tunnel's bytes.
+        return Ok(Outcome::BadResponse);
+    }
     progress.describe(&head, buffer);
     if !progress.request_sent.get() {
         progress.stats.asymmetry(Asymmetry::EarlyResponse);
@@ -88,7 +93,7 @@ async fn receive(
     }
     .map_err(outcome)?;
     buffer.advance(end + part.dropped);
-    if head.framing == ResponseFraming::Tunnel {
+    if is_tunnel {
         return Ok(Outcome::Tunnel);
     }
     if !part.done {
