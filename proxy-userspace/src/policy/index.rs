@@ -76,7 +76,7 @@ const REGEX: u32 = 64;
 
 impl Index {
     /// Files `rules`. Without `request`, conditions on the request are left out of account.
-    pub(super) fn new(rules: &[Rule], request: bool, numbering: &Numbering<'_>) -> Self {
+    pub(super) fn new(rules: &[&Rule], request: bool, numbering: &Numbering<'_>) -> Self {
         let mut popularity: HashMap<Key<'_>, u32> = HashMap::new();
         for rule in rules {
             for dimension in Dimension::all(request) {

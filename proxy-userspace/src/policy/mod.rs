@@ -53,6 +53,10 @@ pub struct Policy {
     of_connections: Index,
     /// The first rule without a condition on the connection.
     any_connection: Option<u32>,
+    /// Those without a condition on the request.
+    without_request: Index,
+    /// Their numbers among all.
+    without_request_numbers: Box<[u32]>,
     host_regexes: Regexes,
     path_regexes: Regexes,
 }
@@ -101,13 +105,20 @@ impl Policy {
                 && conditions.days.is_empty())
         };
         let any_connection = rules.iter().position(|rule| !concerns_connection(rule));
-        let before = &rules[..any_connection.unwrap_or(rules.len())];
+        let all: Vec<_> = rules.iter().collect();
+        let before = &all[..any_connection.unwrap_or(rules.len())];
+        let (numbers, without_request): (Vec<_>, Vec<_>) = (0..)
+            .zip(rules)
+            .filter(|(_, rule)| !rule.conditions.concern_request())
+            .unzip();
         Ok(Self {
             rules: rules.iter().map(Rule::from).collect(),
             concern_request,
-            of_requests: Index::new(rules, true, &numbering),
+            of_requests: Index::new(&all, true, &numbering),
             of_connections: Index::new(before, false, &numbering),
             any_connection: any_connection.and_then(|rule| u32::try_from(rule).ok()),
+            without_request: Index::new(&without_request, false, &numbering),
+            without_request_numbers: numbers.into(),
             host_regexes: Regexes::compile(numbering.on_hosts())?,
             path_regexes: Regexes::compile(numbering.on_paths())?,
         })
@@ -125,6 +136,14 @@ impl Policy {
     #[must_use]
     pub fn of_connection(&self, connection: &ConnectionFacts) -> Option<&Rule> {
         self.of_connection_at(connection, Moment::now)
+    }
+
+    /// The rule for a connection on which there is no request: the first one that holds and asks
+    /// for nothing of a request. A condition on the request holds for no such connection, so that
+    /// nobody comes past a later rule by not speaking HTTP.
+    #[must_use]
+    pub fn without_request(&self, connection: &ConnectionFacts) -> Option<&Rule> {
+        self.without_request_at(connection, Moment::now)
     }
 
     /// The rule for a request: the first one that holds. `None`: it goes on as if there were no
@@ -148,6 +167,18 @@ impl Policy {
         });
         let first = first.or(self.any_connection)? as usize;
         (!self.concern_request[first]).then(|| &self.rules[first])
+    }
+
+    fn without_request_at(
+        &self,
+        connection: &ConnectionFacts,
+        clock: fn() -> Moment,
+    ) -> Option<&Rule> {
+        let first = self.ask(connection, None, clock, |query| {
+            self.without_request.first(query)
+        })?;
+        let number = self.without_request_numbers[first as usize];
+        Some(&self.rules[number as usize])
     }
 
     fn of_request_at(

@@ -26,14 +26,14 @@ pub(super) enum Decision<'s> {
     },
 }
 
-/// What becomes of a connection, whatever it carries.
+/// What becomes of a connection on which there is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Its bytes decide.
+    /// Its bytes, and the options for them, decide.
     Open,
-    /// It is relayed unread.
+    /// It is relayed, whatever it is.
     Tunnel,
-    /// A request on it gets an answer; what is no request is not relayed.
+    /// It is not relayed.
     Refused,
 }
 
@@ -62,14 +62,16 @@ impl Plan<'_> {
 }
 
 impl Session {
-    /// What the rules say before any byte was read, and how the connection to the origin would
-    /// go for it.
+    /// Whether the rules say, before any byte was read, that all is to be relayed unread.
+    pub(super) fn is_tunnel(&self) -> bool {
+        let rule = self.shared.policy.of_connection(&self.facts());
+        rule.is_some_and(|rule| matches!(rule.action, Action::Tunnel))
+    }
+
+    /// What the rules say of a connection without a request, and how the connection to the origin
+    /// would go for it.
     pub(super) fn fate(&self) -> (Fate, Way) {
-        let policy = &self.shared.policy;
-        if policy.is_empty() {
-            return (Fate::Open, self.usual_way());
-        }
-        match policy.of_connection(&self.facts()) {
+        match self.shared.policy.without_request(&self.facts()) {
             None => (Fate::Open, self.usual_way()),
             Some(rule) => {
                 let fate = match rule.action {
@@ -80,6 +82,15 @@ impl Session {
                 (fate, self.way(rule))
             }
         }
+    }
+
+    /// What is to be written of a connection without a request.
+    pub(super) fn transaction_without_request(&self) -> Transaction {
+        let mut transaction = self.transaction();
+        if let Some(rule) = self.shared.policy.without_request(&self.facts()) {
+            transaction.ruled_by(&rule.name, rule.log);
+        }
+        transaction
     }
 
     /// What becomes of a request.

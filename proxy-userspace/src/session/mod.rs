@@ -100,7 +100,7 @@ struct Session {
     origin: Option<Origin>,
     /// On the way to an origin, for a client that has said nothing yet.
     connecting: Option<Connecting>,
-    /// What the rules say of the connection as such.
+    /// What becomes of it if there is no request on it.
     fate: Fate,
     /// What the client's packets carry, to be put on ours.
     tos: Option<u8>,
@@ -117,7 +117,7 @@ struct Session {
 impl Session {
     async fn run(mut self) {
         (self.fate, self.quiet_way) = self.fate();
-        if self.fate == Fate::Tunnel {
+        if self.fate == Fate::Tunnel && self.is_tunnel() {
             return Box::pin(self.tunnel_from_start(None)).await;
         }
         let mut first = true;
@@ -140,22 +140,27 @@ impl Session {
     async fn last(self, next: Next) {
         match next {
             Next::Request(_) => {}
-            Next::NotHttp if self.shared.http.not_http == Unknown::Reject => {
-                self.refuse(NOT_HTTP).await;
+            Next::NotHttp | Next::Http2 | Next::OriginFirst | Next::Unsolicited => {
+                self.without_request(&next).await;
             }
-            Next::Http2 if self.shared.http.http2_preface == Unknown::Reject => {
-                self.refuse(HTTP2).await;
-            }
-            Next::NotHttp | Next::Http2 if self.fate == Fate::Refused => self.denied().await,
-            Next::NotHttp | Next::OriginFirst => {
-                self.tunnel_from_start(Some(Kind::NotHttp)).await;
-            }
-            // It is HTTP, and another client may speak what we do.
-            Next::Http2 => self.tunnel_from_start(None).await,
-            Next::Unsolicited => self.pass_unsolicited().await,
             Next::Refused(refusal) => self.refuse(refusal).await,
             Next::NoOrigin(error) => self.part_without_origin(&error).await,
             Next::Idle(reason) => self.part(reason).await,
+        }
+    }
+
+    /// What is known to be no request: the rules that ask for none have the first word.
+    async fn without_request(self, what: &Next) {
+        let http = &self.shared.http;
+        match (self.fate, what) {
+            (Fate::Tunnel, _) => self.tunnel_from_start(None).await,
+            (_, Next::NotHttp) if http.not_http == Unknown::Reject => self.refuse(NOT_HTTP).await,
+            (_, Next::Http2) if http.http2_preface == Unknown::Reject => self.refuse(HTTP2).await,
+            (Fate::Refused, _) => self.denied().await,
+            (Fate::Open, Next::Unsolicited) => self.pass_unsolicited().await,
+            // It is HTTP, and another client may speak what we do.
+            (Fate::Open, Next::Http2) => self.tunnel_from_start(None).await,
+            (Fate::Open, _) => self.tunnel_from_start(Some(Kind::NotHttp)).await,
         }
     }
 
@@ -196,13 +201,15 @@ impl Session {
     /// The origin of a client that has said nothing cannot be connected: to a client that waits
     /// for a banner nothing but the end of its connection can tell.
     async fn part_without_origin(self, error: &Unconnected) {
-        self.transaction().end(&self.shared, error.reason());
+        let transaction = self.transaction_without_request();
+        transaction.end(&self.shared, error.reason());
         self.reset(Dead::Origin).await;
     }
 
     /// A rule refuses the connection, and what came on it is no request that could be answered.
     async fn denied(self) {
-        self.transaction().end(&self.shared, Reason::Denied);
+        let transaction = self.transaction_without_request();
+        transaction.end(&self.shared, Reason::Denied);
         self.reset(Dead::Neither).await;
     }
 

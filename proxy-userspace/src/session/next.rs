@@ -221,7 +221,11 @@ impl Session {
     /// For how long a client may say nothing before its origin is asked.
     fn silence(&self) -> Option<Duration> {
         let http = &self.shared.http;
-        let may_tunnel = http.not_http == Unknown::Tunnel && self.fate == Fate::Open;
+        let may_tunnel = match self.fate {
+            Fate::Open => http.not_http == Unknown::Tunnel,
+            Fate::Tunnel => true,
+            Fate::Refused => false,
+        };
         (may_tunnel && !http.silence.is_zero()).then_some(http.silence)
     }
 

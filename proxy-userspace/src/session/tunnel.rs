@@ -26,7 +26,7 @@ impl Session {
     /// The connection did not begin with HTTP, or nobody is to look: the origin gets the same
     /// bytes. `seen`, if there is something to be learned from a tunnel that comes about.
     pub(super) async fn tunnel_from_start(mut self, seen: Option<Kind>) {
-        let mut transaction = self.transaction();
+        let mut transaction = self.transaction_without_request();
         if let Err(error) = self.connect(self.quiet_way).await {
             // No answer that the client's protocol would understand: a reset.
             transaction.end(&self.shared, error.reason());
@@ -111,7 +111,7 @@ impl Session {
     /// An answer to nothing, such as a 408 before any request: the client sees it, and then the
     /// end. What it says meanwhile is no request any more.
     pub(super) async fn pass_unsolicited(mut self) {
-        let mut transaction = self.transaction();
+        let mut transaction = self.transaction_without_request();
         let Some(origin) = &mut self.origin else {
             return;
         };

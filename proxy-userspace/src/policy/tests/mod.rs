@@ -189,6 +189,27 @@ fn a_connection_is_decided_only_if_no_earlier_rule_waits_for_the_request() {
 }
 
 #[test]
+fn without_a_request_no_condition_on_one_holds() {
+    let policy = policy(
+        "[[rule]]\nname = \"host\"\nhost = \"a\"\n\
+         [[rule]]\nname = \"path\"\npath = \"/\"\nclient = \"10.0.0.1\"\n\
+         [[rule]]\nname = \"guests\"\nclient = \"10.0.0.0/8\"\n\
+         [[rule]]\nname = \"method\"\nmethod = \"GET\"\n\
+         [[rule]]\nname = \"port\"\nport = 8080\n",
+    );
+    let decided = |client: &str, origin: &str| {
+        let connection = connection(client, origin);
+        assert!(policy.of_connection_at(&connection, naive::now).is_none());
+        let rule = policy.without_request_at(&connection, naive::now);
+        rule.map_or("none", |rule| &rule.name)
+    };
+    assert_eq!(decided("10.0.0.1:1", "192.0.2.1:80"), "guests");
+    assert_eq!(decided("[::ffff:10.0.0.9]:1", "192.0.2.1:80"), "guests");
+    assert_eq!(decided("11.0.0.1:1", "192.0.2.1:8080"), "port");
+    assert_eq!(decided("11.0.0.1:1", "192.0.2.1:80"), "none");
+}
+
+#[test]
 fn a_rule_says_what_is_to_be_done() {
     let policy = policy(
         "[[rule]]\nname = \"all\"\nsource = \"192.0.2.1\"\nlog = false\nmark = 5\ntos = 8\n\

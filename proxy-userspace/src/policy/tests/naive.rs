@@ -49,6 +49,22 @@ pub(super) fn of_connection(rules: &[Rule], connection: &ConnectionFacts) -> Opt
     (hosts.is_empty() && methods.is_empty() && paths.is_empty()).then_some(first)
 }
 
+/// The first rule that holds where there is no request.
+pub(super) fn without_request(rules: &[Rule], connection: &ConnectionFacts) -> Option<usize> {
+    rules.iter().position(|rule| {
+        let Conditions {
+            hosts,
+            methods,
+            paths,
+            ..
+        } = &rule.conditions;
+        hosts.is_empty()
+            && methods.is_empty()
+            && paths.is_empty()
+            && connection_holds(&rule.conditions, connection)
+    })
+}
+
 fn connection_holds(conditions: &Conditions, connection: &ConnectionFacts) -> bool {
     let within = |prefixes: &[ipnet::IpNet], address: IpAddr| {
         prefixes.is_empty() || prefixes.iter().any(|prefix| prefix.contains(&address))

@@ -209,6 +209,10 @@ proptest! {
                 policy.of_connection_at(&connection, naive::now).map(name),
                 naive::of_connection(&rules, &connection)
             );
+            prop_assert_eq!(
+                policy.without_request_at(&connection, naive::now).map(name),
+                naive::without_request(&rules, &connection)
+            );
         }
     }
 }
