@@ -36,7 +36,7 @@ pub enum Reason {
     Denied,
     /// A `[[rule]]` sent the client elsewhere.
     Redirected,
-    /// `Host` does not name the address that was dialled, and `http.host_check` is strict: 421.
+    /// `Host` does not name the address that was dialled, and `http.host_check` is strict: 403.
     HostMismatch,
     /// `Max-Forwards` was 0: TRACE or OPTIONS was answered here (RFC 9110 §7.6.2).
     MaxForwards,
@@ -64,7 +64,7 @@ pub enum Reason {
     OriginUnreachable,
     /// The origin did not answer the connect within `limits.connect_timeout`: 504.
     OriginTimeout,
-    /// No free source port for the client's address towards this origin: 502.
+    /// No free source port for the client's address towards this origin: 503.
     NoSourcePort,
     /// This process has no socket or descriptor left for a connection to the origin: 503.
     LocalLimit,

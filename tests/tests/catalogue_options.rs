@@ -128,7 +128,7 @@ fn a_host_that_names_another_address_can_be_refused() {
         client
             .send("GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n")
             .unwrap();
-        refused(&mut client, 421, "host-mismatch");
+        refused(&mut client, 403, "host-mismatch");
         stage.expect_nobody(family);
         let good = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", family.http());
         let (_client, mut origin) = stage.begin(family, &good);

@@ -22,8 +22,8 @@ fn status(world: &World, family: Family, host: &str) -> u16 {
 fn names_are_looked_up_if_that_is_wanted() {
     let world = world("host_check = \"strict\"\nhost_dns = true");
     for family in Family::BOTH {
-        assert_eq!(status(&world, family, "localhost"), 421);
-        assert_eq!(status(&world, family, "LOCALHOST.:80"), 421);
+        assert_eq!(status(&world, family, "localhost"), 403);
+        assert_eq!(status(&world, family, "LOCALHOST.:80"), 403);
     }
     assert_eq!(world.origin.requests(), 0);
     assert_eq!(world.weir.status()["hosts"]["mismatch"], 4);
@@ -44,7 +44,7 @@ fn labels_do_not_wait_for_the_resolver() {
 fn only_the_clients_that_it_is_for_are_refused() {
     let prefix = format!("host_strict_clients = [\"{}\"]", Family::V4.client());
     let world = world(&format!("host_check = \"strict\"\n{prefix}"));
-    assert_eq!(status(&world, Family::V4, "192.0.2.1"), 421);
+    assert_eq!(status(&world, Family::V4, "192.0.2.1"), 403);
     assert_eq!(status(&world, Family::V6, "192.0.2.1"), 200);
     let dialled = Family::V4.origin(0).to_string();
     assert_eq!(status(&world, Family::V4, &dialled), 200);

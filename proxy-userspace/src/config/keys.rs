@@ -158,7 +158,7 @@ pub(super) static KEYS: [Key; 70] = [
          that speaks first is heard (up to 1m; 0s: never)."),
     key!(http.host_check: word(), live,
         "A Host that does not name the address that was dialled: \"label\" says so in the access\n\
-         log, \"strict\" refuses it (421), \"off\" does not look."),
+         log, \"strict\" refuses it (403), \"off\" does not look."),
     key!(http.host_strict_clients: prefixes(), live,
         "Whom \"strict\" is for, such as [\"10.0.0.0/8\"]; everybody if empty."),
     key!(http.host_dns: boolean(), live,

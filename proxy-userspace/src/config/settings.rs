@@ -263,7 +263,7 @@ pub enum Unknown {
 pub enum HostCheck {
     /// The access log and a counter tell.
     Label,
-    /// The request is refused with 421.
+    /// The request is refused with 403: 421 is not for an intermediary to say (RFC 9110 §15.5.20).
     Strict,
     /// Nothing, not even told.
     Off,

@@ -55,7 +55,6 @@ pub const fn phrase(status: u16) -> &'static str {
         409 => "Conflict",
         410 => "Gone",
         414 => "URI Too Long",
-        421 => "Misdirected Request",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         451 => "Unavailable For Legal Reasons",

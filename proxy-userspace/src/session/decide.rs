@@ -108,9 +108,9 @@ impl Session {
             if label == HostLabel::Mismatch && self.is_strict(shared) {
                 let mut bytes = Vec::new();
                 let body = !head.context().head;
-                http::answer(421, Reason::HostMismatch, body, &mut bytes);
+                http::answer(403, Reason::HostMismatch, body, &mut bytes);
                 return Decision::Answer {
-                    status: 421,
+                    status: 403,
                     reason: Reason::HostMismatch,
                     bytes,
                 };

@@ -232,6 +232,10 @@ const WRONG: &[(&str, &str)] = &[
         "3:10: an answer of 401 needs a field WWW-Authenticate",
     ),
     (
+        "action = \"deny\"\nstatus = 421",
+        "3:10: 421 is the origin's alone to answer",
+    ),
+    (
         "action = \"deny\"\nstatus = 1000",
         "3:10: expected an integer between 0 and 999, found 1000",
     ),

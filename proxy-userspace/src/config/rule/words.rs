@@ -82,6 +82,12 @@ pub(super) fn check_status(action: ActionWord, status: u16) -> Result<(), String
         };
     }
     let field = match status {
+        421 => {
+            return Err(
+                "421 is the origin's alone to answer (RFC 9110 §15.5.20); write e.g. 403"
+                    .to_owned(),
+            );
+        }
         400..=599 => match status {
             401 => "WWW-Authenticate",
             405 => "Allow",

@@ -60,7 +60,7 @@ fn body(answer: &str) -> &str {
 
 #[test]
 fn every_status_has_a_whole_answer() {
-    let deny = (400..600).filter(|status| ![401, 405, 407, 426].contains(status));
+    let deny = (400..600).filter(|status| ![401, 405, 407, 421, 426].contains(status));
     for status in deny {
         let toml = format!("[[rule]]\naction = \"deny\"\nstatus = {status}\n");
         let (told, answer) = answered(&toml, &get("a.example", "/x?<y>"));
