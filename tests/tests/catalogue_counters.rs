@@ -1,9 +1,8 @@
-//! The transparency catalogue: what the two sides of a connection did not do alike is counted,
-//! and why there is no origin has a word of its own.
+//! The transparency catalogue: what the two sides of a connection did not do alike is counted.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use weir_tests::{Connection, Family, GET, OK, Stage, connect, until};
+use weir_tests::{Connection, Family, GET, OK, Stage, until};
 
 const SOON: Duration = Duration::from_secs(20);
 const POST: &str = "POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: 10\r\n\r\nhello";
@@ -93,30 +92,6 @@ fn so_have_retries_and_silent_clients() {
         origin.send("banner").unwrap();
         client.expect("banner");
         assert_eq!(asymmetries(&stage, "origin-first"), number);
-    }
-}
-
-/// Both ports of ours are taken towards this origin: another client's are not.
-#[test]
-fn no_port_left() {
-    let stage = Stage::with("[spoof]\nports = \"20000-20001\"\n");
-    for (family, number) in Family::BOTH.into_iter().zip(1..) {
-        let mut open: Vec<_> = (0..2).map(|_| stage.begin(family, GET)).collect();
-        let mut third = stage.client(family);
-        third.send(GET).unwrap();
-        let head = third.head();
-        assert!(head.starts_with("HTTP/1.1 50"), "{head}");
-        assert!(third.to_end().unwrap().ends_with(b"no-source-port\n"));
-        assert_eq!(stage.weir.outcomes("no-source-port"), number);
-
-        let from = SocketAddr::new(family.second_client(), 0);
-        let mut other = connect(&stage.net.client, from, family.http());
-        other.send(GET).unwrap();
-        stage.accept(&other).expect(GET);
-        for (client, origin) in &mut open {
-            origin.expect(GET);
-            answered(client, origin);
-        }
     }
 }
 

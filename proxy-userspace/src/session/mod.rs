@@ -57,38 +57,19 @@ use crate::{
 };
 
 /// Serves an intercepted connection to its end.
-pub async fn serve(accepted: Accepted, shared: Arc<Shared>) {
+///
+/// It counts from this call on, not from the first poll of what it returns: whoever accepts many at
+/// once has to see when the limit is reached.
+pub fn serve(accepted: Accepted, shared: Arc<Shared>) -> impl Future<Output = ()> {
     let address = accepted.client.0.ip();
-    let Some(_guest) = shared.clients.enter(address, shared.client_connections) else {
-        return decline(accepted, shared, Reason::ClientLimit).await;
-    };
-    let _active = shared.stats.connection();
-    let _leg = shared
-        .upstream
-        .legs
-        .register(accepted.client, accepted.origin);
-    let meter = Meter::new(Arc::clone(&shared.stats), shared.memory);
-    let tos = match shared.dscp {
-        Dscp::Copy => accepted.tos(),
-        Dscp::Clear => None,
-    };
-    let ttl = shared.ttl.and_then(|hops| accepted.ttl_behind(hops));
-    let session = Session {
-        client: Leg::new(accepted.stream, &meter),
-        live: shared.flows.enter(accepted.client, accepted.origin),
-        from: accepted.client,
-        to: accepted.origin,
-        origin: None,
-        connecting: None,
-        fate: Fate::Open,
-        tos,
-        ttl,
-        quiet_way: Way::default(),
-        client_done: false,
-        meter,
-        shared,
-    };
-    session.run().await;
+    let guest = shared.clients.enter(address, shared.client_connections);
+    let counted = guest.map(|guest| (guest, shared.stats.connection()));
+    async move {
+        match counted {
+            Some(_counted) => Session::new(accepted, shared).run().await,
+            None => decline(accepted, shared, Reason::ClientLimit).await,
+        }
+    }
 }
 
 struct Session {
@@ -115,7 +96,31 @@ struct Session {
 }
 
 impl Session {
+    fn new(accepted: Accepted, shared: Arc<Shared>) -> Self {
+        let meter = Meter::new(Arc::clone(&shared.stats), shared.memory);
+        let tos = match shared.dscp {
+            Dscp::Copy => accepted.tos(),
+            Dscp::Clear => None,
+        };
+        Self {
+            tos,
+            ttl: shared.ttl.and_then(|hops| accepted.ttl_behind(hops)),
+            client: Leg::new(accepted.stream, &meter),
+            live: shared.flows.enter(accepted.client, accepted.origin),
+            from: accepted.client,
+            to: accepted.origin,
+            origin: None,
+            connecting: None,
+            fate: Fate::Open,
+            quiet_way: Way::default(),
+            client_done: false,
+            meter,
+            shared,
+        }
+    }
+
     async fn run(mut self) {
+        let _registered = self.shared.upstream.legs.register(self.from, self.to);
         (self.fate, self.quiet_way) = self.fate();
         if self.fate == Fate::Tunnel && self.is_tunnel() {
             return Box::pin(self.tunnel_from_start(None)).await;
