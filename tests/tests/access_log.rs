@@ -206,6 +206,25 @@ fn the_journal_has_an_entry_for_each_request() {
 }
 
 #[test]
+fn standard_output_has_a_line_for_each_request() {
+    let options = Options::config("[log]\naccess = \"stdout\"\nformat = \"json\"\n");
+    let world = World::with(&Default::default(), &options, |_| {});
+    for family in Family::BOTH {
+        let mut connection = world.connect(family);
+        connection.get("/stdout").unwrap();
+        let own = format!("\"client_port\":{},", connection.local.port());
+        let line = until_some(SOON, "a line", || {
+            let said = world.weir.output();
+            let mut lines = said.lines().filter(|line| line.starts_with('{'));
+            lines.find(|line| line.contains(&own)).map(str::to_owned)
+        });
+        let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(record["target"], "/stdout", "{record}");
+        assert_eq!(record["status"], 200, "{record}");
+    }
+}
+
+#[test]
 fn a_journal_that_is_not_there_is_named_at_the_start() {
     let config = "[log]\naccess = \"journald\"\njournal = \"/nowhere/socket\"\n";
     let net = weir_tests::network(&Default::default());

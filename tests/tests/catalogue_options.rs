@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use weir_tests::{Connection, Family, GET, OK, Stage, connect, until, until_some};
+use weir_tests::{Connection, End, Family, GET, OK, Stage, connect, until, until_some};
 
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SOON: Duration = Duration::from_secs(20);
@@ -181,7 +181,7 @@ fn a_client_with_too_many_connections_is_told() {
 fn a_body_that_comes_too_slowly_is_not_waited_for() {
     let stage = Stage::with("[limits]\nmin_send_rate = \"64KiB\"\nrate_grace = \"500ms\"\n");
     let head = "POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: 1000000\r\n\r\n";
-    for family in Family::BOTH {
+    for (family, number) in Family::BOTH.into_iter().zip(1..) {
         let (mut slow, mut origin) = stage.begin(family, head);
         origin.expect(head);
         let mut sender = slow.stream.try_clone().unwrap();
@@ -190,12 +190,12 @@ fn a_body_that_comes_too_slowly_is_not_waited_for() {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        let _ = slow.rest();
+        refused(&mut slow, 408, "slow-client");
         let _ = slow.stream.shutdown(Shutdown::Both);
         trickle.join().unwrap();
-        origin.rest().unwrap();
+        assert_eq!(origin.rest().unwrap().1, End::Reset, "not a whole request");
         until(SOON, "slow-client counted", || {
-            stage.weir.outcomes("slow-client") >= 1
+            stage.weir.outcomes("slow-client") == number
         });
 
         let (mut quick, mut origin) = stage.begin(family, head);

@@ -173,6 +173,28 @@ fn a_head_that_comes_too_slowly() {
     stage.expect_nobody(Family::V6);
 }
 
+/// As long as anything moves, in whichever direction, a tunnel is none of it.
+#[test]
+fn a_tunnel_in_which_nothing_moves() {
+    let stage =
+        Stage::with("[limits]\ntunnel_idle_timeout = \"600ms\"\nclient_timeout = \"100ms\"\n");
+    let hello = [0x16, 3, 1];
+    let octets = Pattern::bytes(20);
+    for (family, number) in Family::BOTH.into_iter().zip(1..) {
+        let (mut client, mut origin) = stage.begin(family, hello);
+        origin.expect(hello);
+        trickle(&mut client, &octets);
+        origin.expect(&octets);
+        trickle(&mut origin, &octets);
+        client.expect(&octets);
+        client.expect_reset_after("");
+        origin.expect_reset_after("");
+        until(SOON, "counted", || {
+            stage.weir.outcomes("idle-timeout") == number
+        });
+    }
+}
+
 /// Heads that are not whole cannot be sent on; all of them together have a bound.
 #[test]
 fn the_memory_of_unfinished_heads_is_bounded() {

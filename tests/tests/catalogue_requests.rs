@@ -59,6 +59,34 @@ fn bodies_end_where_their_framing_says() {
     }
 }
 
+/// RFC 9112 §3.2.4 would have the first one turned into the second. No Max-Forwards is made up
+/// (RFC 9110 §9.3.7).
+#[test]
+fn targets_of_options_keep_their_form() {
+    let stage = Stage::new();
+    for family in Family::BOTH {
+        for target in ["http://lab", "*", "http://lab/", "/"] {
+            let request = format!("OPTIONS {target} HTTP/1.1\r\nHost: lab\r\n\r\n");
+            arrives(&stage, family, &request);
+        }
+    }
+}
+
+/// RFC 9110 §13.2.1: whoever neither is the origin nor has a cache judges none of them.
+#[test]
+fn conditions_are_the_origins_to_judge() {
+    let stage = Stage::new();
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let conditions = format!(
+        "If-Match: \"a\", W/\"b\"\r\nIf-None-Match: *\r\nIf-Modified-Since: {date}\r\n\
+         If-Unmodified-Since: {date}\r\nRange: bytes=0-1\r\nIf-Range: \"a\"\r\n"
+    );
+    for family in Family::BOTH {
+        let request = format!("GET / HTTP/1.1\r\nHost: lab\r\n{conditions}\r\n");
+        arrives(&stage, family, &request);
+    }
+}
+
 #[test]
 fn framing_that_can_be_read_in_two_ways_never_arrives() {
     let stage = Stage::new();

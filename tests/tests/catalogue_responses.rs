@@ -257,6 +257,16 @@ fn status_lines_are_read_strictly() {
     }
 }
 
+/// RFC 9110 §6.6.1 would have it added.
+#[test]
+fn no_date_is_made_up() {
+    let stage = Stage::new();
+    for family in Family::BOTH {
+        let response = "HTTP/1.1 200 OK\r\nServer: lab\r\nContent-Length: 2\r\n\r\nok";
+        arrives(&stage, family, GET, response);
+    }
+}
+
 /// A reason phrase is text; it is nobody's business but the client's.
 #[test]
 fn reason_phrases_arrive_as_they_are() {
