@@ -6,9 +6,9 @@ use proxy_userspace::http::{
 };
 
 use crate::{
-    LIMITS,
     body::{Relayed, relay},
-    origin::{Plain, read_chunked},
+    plain::{Plain, read_chunked},
+    setup::LIMITS,
 };
 
 /// A message as we have read it.

@@ -19,7 +19,7 @@ const TARGETS: [(&str, u32); 5] = [
     ("lists", 1024),
 ];
 
-/// Runs each target, or the one that is named, for `seconds`.
+/// Tests what the targets share, then runs each target, or the one that is named, for `seconds`.
 pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> Result<()> {
     let targets: Vec<_> = TARGETS
         .iter()
@@ -37,6 +37,12 @@ pub(crate) fn fuzz(target: Option<&str>, seconds: u64) -> Result<()> {
              dependencies, and a C++ compiler (Debian: g++)",
         )?;
     }
+    // What was found before, and that hyper sees what is sent at all.
+    run(cargo()
+        .args(["test", "--release", "--locked", "--manifest-path"])
+        .arg(workspace().join("fuzz/Cargo.toml"))
+        .args(["--lib", "--test", "seeds", "--target-dir"])
+        .arg(target_dir()))?;
     let mut found = Vec::new();
     for (name, longest) in &targets {
         eprintln!("xtask: {name}, {seconds} s");
