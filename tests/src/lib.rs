@@ -88,7 +88,7 @@ pub use rules::{STATEFUL, UNTRACKED};
 pub use said::Said;
 pub use segment::{ACK, CWR, ECE, FIN, RST, SYN, Segment, URG};
 pub use server::Server;
-pub use slowloris::Slowloris;
+pub use slowloris::{Slow, Slowloris};
 pub use sockets::until_over;
 pub use traces::{all_direct, lived_in, use_it};
 pub use tun::{Alter, TunLink};

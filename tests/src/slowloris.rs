@@ -1,7 +1,7 @@
-//! Clients that never come to the end of their request.
+//! Clients that never come to the end of what they do.
 
 use std::{
-    io::Write as _,
+    io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
@@ -18,12 +18,41 @@ use crate::{
     wait::until,
 };
 
-/// Between two octets of a head.
+/// Between two octets of one of them.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How all of the heads begin; what follows is a field without an end.
-const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: lab\r\nX: ";
+/// Not all of them at once: so many together.
+const TOGETHER: usize = 25;
 
-/// Connections on which heads trickle, an octet at a time, until this is dropped.
+/// What is slow about a client: an octet at a time comes from it, or is taken by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// A field of the head of a request that has no end.
+    Head,
+    /// The body of a request.
+    Body,
+    /// The body of a response.
+    Reader,
+}
+
+impl Slow {
+    /// What it sends at once.
+    const fn beginning(self) -> &'static [u8] {
+        match self {
+            Self::Head => b"GET / HTTP/1.1\r\nHost: lab\r\nX: ",
+            Self::Body => b"POST / HTTP/1.1\r\nHost: lab\r\nContent-Length: 1000000\r\n\r\n",
+            Self::Reader => b"GET /bytes/1000000 HTTP/1.1\r\nHost: lab\r\n\r\n",
+        }
+    }
+
+    fn step(self, stream: &mut TcpStream) -> io::Result<()> {
+        match self {
+            Self::Head | Self::Body => stream.write_all(b"x"),
+            Self::Reader => stream.read_exact(&mut [0]),
+        }
+    }
+}
+
+/// Slow connections, until this is dropped.
 #[derive(Debug)]
 pub struct Slowloris {
     progress: Arc<Progress>,
@@ -39,35 +68,37 @@ struct Progress {
 
 impl Slowloris {
     /// Opens `count` connections from the client's second address, IPv4 and IPv6 in turn, and
-    /// returns when each has sent its first octets.
+    /// returns when each is under way.
     ///
     /// # Panics
     ///
     /// When a connection does not come about.
     #[track_caller]
     #[must_use]
-    pub fn start(client: &Namespace, count: usize) -> Self {
+    pub fn start(client: &Namespace, slow: Slow, count: usize) -> Self {
         let open = client.run(|| {
             let families = Family::BOTH.into_iter().cycle().take(count);
-            families.map(connect).collect::<Vec<_>>()
+            families
+                .map(|family| connect(family, slow))
+                .collect::<Vec<_>>()
         });
         let open = open.unwrap_or_else(|error| panic!("{error}"));
         let progress = Arc::new(Progress::default());
         let thread = thread::spawn({
             let progress = Arc::clone(&progress);
-            move || trickle(open, &progress)
+            move || trickle(open, slow, &progress)
         });
         let slowloris = Self {
             progress,
             thread: Some(thread),
         };
-        until(Duration::from_secs(20), "heads that trickle", || {
+        until(Duration::from_secs(20), "octets that trickle", || {
             slowloris.progress.rounds.load(Ordering::Relaxed) > 2
         });
         slowloris
     }
 
-    /// How many of them could still send at the last look: the others have been thrown out.
+    /// How many of them could still go on at the last look: the others have been thrown out.
     #[must_use]
     pub fn open(&self) -> usize {
         self.progress.open.load(Ordering::Relaxed)
@@ -84,21 +115,32 @@ impl Drop for Slowloris {
 }
 
 #[track_caller]
-fn connect(family: Family) -> TcpStream {
-    let way = Dial::new(SocketAddr::new(family.second_client(), 0), family.http());
-    let connection = dial(&way).unwrap_or_else(|error| panic!("{way:?}: {error}"));
+fn connect(family: Family, slow: Slow) -> TcpStream {
+    let way = Dial {
+        // Less than what it does not read.
+        buffer: (slow == Slow::Reader).then_some(4096),
+        ..Dial::new(SocketAddr::new(family.second_client(), 0), family.http())
+    };
+    let mut connection = dial(&way).unwrap_or_else(|error| panic!("{way:?}: {error}"));
+    connection
+        .send(slow.beginning())
+        .unwrap_or_else(|error| panic!("{way:?}: {error}"));
     connection.stream
 }
 
-fn trickle(mut open: Vec<TcpStream>, progress: &Progress) {
-    let octets = HEAD.iter().chain(std::iter::repeat(&b'x'));
-    for octet in octets {
-        if progress.stop.load(Ordering::Relaxed) {
-            return;
-        }
-        open.retain_mut(|stream| stream.write_all(&[*octet]).is_ok());
+fn trickle(mut open: Vec<TcpStream>, slow: Slow, progress: &Progress) {
+    while !progress.stop.load(Ordering::Relaxed) {
+        let pause = PAUSE / u32::try_from(open.len() / TOGETHER + 1).unwrap_or(u32::MAX);
+        let mut done = 0;
+        open.retain_mut(|stream| {
+            done += 1;
+            if done % TOGETHER == 0 {
+                thread::sleep(pause);
+            }
+            slow.step(stream).is_ok()
+        });
         progress.open.store(open.len(), Ordering::Relaxed);
         progress.rounds.fetch_add(1, Ordering::Relaxed);
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
     }
 }

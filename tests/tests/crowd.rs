@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use weir_tests::{Connection, Family, Pattern, Slowloris, World, until};
+use weir_tests::{Connection, Family, Pattern, Slow, Slowloris, World, until};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -42,7 +42,7 @@ fn two_hundred_at_once_with_bodies() {
 #[test]
 fn slow_heads_hold_nobody_up() {
     let world = World::new();
-    let slow = Slowloris::start(&world.net.client, 500);
+    let slow = Slowloris::start(&world.net.client, Slow::Head, 500);
     until(SOON, "all of them at the daemon", || active(&world) == 500);
     for family in Family::BOTH {
         for _ in 0..100 {
