@@ -220,7 +220,7 @@ impl Daemon {
         let is_service = environment.iter().any(|(name, _)| name == SERVICE[0]);
         let group = daemon::control_group(&self.pid.to_string());
         if is_service && group != daemon::control_group("self") {
-            return Err(elsewhere(&group).into());
+            return Err(elsewhere(group.as_deref().unwrap_or_default()).into());
         }
         let mut command = Command::new(binary);
         command

@@ -112,7 +112,9 @@ pub(super) fn handing_over(successor: Option<i32>) {
     let Some(pid) = successor.and_then(|pid| u32::try_from(pid).ok()) else {
         return tracing::warn!("it is not known which process has taken over");
     };
-    if control_group(&pid.to_string()) == control_group("self") {
+    let (theirs, ours) = (control_group(&pid.to_string()), control_group("self"));
+    // One that cannot be seen is of this service most likely: `weir upgrade` has looked.
+    if theirs == ours || theirs.is_none() || ours.is_none() {
         tell(&[NotifyState::MainPid(pid)]);
     } else if std::env::var_os("NOTIFY_SOCKET").is_some() {
         tracing::warn!(pid, "the new process is not of this service, which ends");
@@ -125,11 +127,11 @@ pub fn failed(error: &anyhow::Error) {
     tell(&[NotifyState::Status(&status)]);
 }
 
-/// The control group that the service manager has put a process into.
+/// The control group that the service manager has put a process into, if that can be seen.
 #[must_use]
-pub fn control_group(pid: &str) -> String {
-    let all = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    managers(&all).to_owned()
+pub fn control_group(pid: &str) -> Option<String> {
+    let all = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    Some(managers(&all).to_owned())
 }
 
 /// Of `cgroups(7)`, version 2 is the service manager's, or a hierarchy with its name; where there
