@@ -25,7 +25,7 @@ pub fn is_listening(run_dir: &Path) -> bool {
     UnixStream::connect(socket_path(run_dir)).is_ok()
 }
 
-/// How often it is asked again while one daemon takes over from another.
+/// The longest pause before it is asked again, while one daemon takes over from another.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// Asks the daemon with this run directory.
@@ -35,12 +35,18 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// `NotFound` or `ConnectionRefused`: there is no daemon. `PermissionDenied`: not for this user.
 pub fn call(run_dir: &Path, request: &Request) -> io::Result<Answer> {
     let began = Instant::now();
+    // The other one serves by then. Whoever waited would find it handing over in its turn where
+    // upgrades follow on each other, every time.
+    let mut pause = Duration::ZERO;
     loop {
         match ask(run_dir, request)? {
             Answer::Failed {
                 kind: FailureKind::Moved,
                 ..
-            } if began.elapsed() < PATIENCE => thread::sleep(AGAIN),
+            } if began.elapsed() < PATIENCE => {
+                thread::sleep(pause);
+                pause = (pause * 2 + Duration::from_millis(1)).min(AGAIN);
+            }
             answer => return Ok(answer),
         }
     }
