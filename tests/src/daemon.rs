@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{self, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
@@ -90,6 +91,10 @@ impl Weir {
         let instance = options.instance.clone().unwrap_or_else(unique);
         let netns = router.name().to_owned();
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("tempdir: {error}"));
+        // A daemon that is not root any more reads its configuration again.
+        let everybodys = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(directory.path(), everybodys)
+            .unwrap_or_else(|error| panic!("{}: {error}", directory.path().display()));
         write_config(directory.path(), &options.config);
         let mut child = spawn(&netns, &instance, options, directory.path());
         let output = Output::of(&mut child);

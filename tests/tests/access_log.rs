@@ -269,11 +269,10 @@ fn a_sink_that_takes_nothing_stalls_no_request() {
 /// A reload that cannot open the log is refused, and takes no time about it.
 #[test]
 fn a_pipe_without_a_reader_stalls_no_reload() {
-    let directory = tempfile::tempdir().unwrap();
-    let pipe = directory.path().join("pipe");
+    let world = World::new();
+    let pipe = world.weir.directory().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let config = format!("[log]\naccess = {:?}\n", pipe.display().to_string());
-    let world = World::new();
     let said = world.weir.reload(&config);
     assert!(
         said.contains("not reloaded") && said.contains("nobody reads this pipe"),

@@ -31,7 +31,7 @@ pub use key::{Family, Key};
 pub use name::{LEARNED, ListName, MANUAL, NameError};
 pub use plan::{Change, Edit, EditError};
 pub use set::{List, Set};
-pub use store::{Store, StoreError};
+pub use store::{Store, StoreError, make_directory};
 pub use timestamp::Timestamp;
 
 #[cfg(test)]

@@ -70,6 +70,12 @@ enum Command {
     /// Writes manual pages, completions and a configuration, for who makes a package.
     #[command(hide = true)]
     Generate(generate::Args),
+    /// What a daemon starts beside itself.
+    #[command(name = crate::daemon::WARDEN, hide = true)]
+    Warden {
+        /// How much it says.
+        log_level: String,
+    },
 }
 
 /// Which daemon.
@@ -98,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Down(args) => down::run(args),
         Command::Config(args) => config::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Warden { log_level } => run::warden(&log_level),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -90,6 +90,12 @@ pub(super) fn configured(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| default.exists().then(|| default.to_owned()))
 }
 
+/// For a daemon, at whose end this ends.
+pub(super) fn warden(log_level: &str) -> Result<()> {
+    log_to_stderr(log_level);
+    daemon::warden()
+}
+
 fn log_to_stderr(level: &str) {
     let filter = EnvFilter::try_from_env("WEIR_LOG")
         .or_else(|_| EnvFilter::try_new(level))

@@ -23,7 +23,7 @@ pub(super) struct Key {
 }
 
 /// The sections in the order of the sample, with their comments.
-pub(super) const SECTIONS: [(&str, &str); 12] = [
+pub(super) const SECTIONS: [(&str, &str); 13] = [
     ("intercept", "What is intercepted."),
     (
         "spoof",
@@ -49,6 +49,10 @@ pub(super) const SECTIONS: [(&str, &str); 12] = [
     ),
     ("metrics", "The endpoint for Prometheus."),
     ("control", "Who may talk to the daemon besides root."),
+    (
+        "security",
+        "What is left of the daemon's privileges once it intercepts.",
+    ),
     (
         "host",
         "The numbers that weir occupies in this host's routing.",
@@ -99,7 +103,7 @@ macro_rules! key {
 
 /// Every key, grouped by section in the order of [`SECTIONS`].
 #[rustfmt::skip]
-pub(super) static KEYS: [Key; 70] = [
+pub(super) static KEYS: [Key; 73] = [
     key!(intercept.lan: interfaces(), fixed,
         "Interfaces that clients come from, by name, or by pattern such as \"ppp*\" for links that\n\
          come and go. `--lan` replaces the list."),
@@ -247,8 +251,15 @@ pub(super) static KEYS: [Key; 70] = [
     key!(metrics.listen: endpoint(), live,
         "Where /metrics is answered: \"9487\" is that port of the loopback device, \"ADDRESS:PORT\"\n\
          any other; whoever reaches it can read. Empty: nowhere."),
-    key!(control.group: group(), fixed,
+    key!(control.group: account(), fixed,
         "A group whose members may read, and edit bypass lists, without being root. Empty: none."),
+    key!(control.read_group: account(), fixed,
+        "A group whose members may read, and no more. Empty: none."),
+    key!(security.user: account(), fixed,
+        "The user that the daemon becomes. Empty: \"weir\", if this host has that user, else it\n\
+         stays the one that started it; \"root\": so it does in any case."),
+    key!(security.landlock: boolean(), fixed,
+        "Confines the daemon to the files that it needs, if the kernel has Landlock."),
     key!(host.table: table(), fixed,
         "Number of the routing table that delivers marked packets locally."),
     key!(host.priority: number(1..=32_765), fixed,

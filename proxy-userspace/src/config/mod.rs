@@ -28,7 +28,7 @@ pub use rule::{
 pub use settings::{
     AccessTarget, Bypass, Config, Control, Damaged, Dscp, Families, Forwarded, Host, HostCheck,
     Http, Intercept, Learn, Limits, Log, LogFormat, LogQuery, MAX_PORTS, Metrics, Missing, Mode,
-    OnFailure, OnOverload, Spoof, SpoofSource, Ttl, Unknown, Valve, Workers,
+    OnFailure, OnOverload, Security, Spoof, SpoofSource, Ttl, Unknown, Valve, Workers,
 };
 
 use document::{Document, Fault};

@@ -32,6 +32,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Who may talk to the daemon.
     pub control: Control,
+    /// What is left of its privileges.
+    pub security: Security,
     /// The numbers that we occupy in the host's routing.
     pub host: Host,
     /// How the work is spread.
@@ -519,6 +521,26 @@ impl Bypass {
 pub struct Control {
     /// A group whose members may read, and edit bypass lists. Default: none.
     pub group: Option<String>,
+    /// A group whose members may read. Default: none.
+    pub read_group: Option<String>,
+}
+
+/// `[security]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// The user that the daemon becomes. Default: `weir`, if there is that user.
+    pub user: Option<String>,
+    /// Whether it is confined to the files that it needs. Default: it is.
+    pub landlock: bool,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            user: None,
+            landlock: true,
+        }
+    }
 }
 
 /// `[metrics]`

@@ -101,6 +101,10 @@ never = ["10.0.0.0/8", "2001:db8::1"]
 listen = "9487"
 [control]
 group = "netops"
+read_group = "staff"
+[security]
+user = "weir"
+landlock = false
 [host]
 table = 100
 priority = 50
@@ -209,6 +213,11 @@ fn every_key_is_read_into_its_type() {
         },
         control: Control {
             group: Some("netops".into()),
+            read_group: Some("staff".into()),
+        },
+        security: Security {
+            user: Some("weir".into()),
+            landlock: false,
         },
         host: Host {
             table: 100,
@@ -263,7 +272,7 @@ fn unknown_words_are_located_and_explained() {
     assert_eq!(
         error("[xyzzy]\n"),
         "weir.toml:1:2: unknown section [xyzzy]; there are: intercept, spoof, http, limits, valve, \
-         log, bypass, metrics, control, host, workers; and [[rule]]"
+         log, bypass, metrics, control, security, host, workers; and [[rule]]"
     );
     for wrong in ["x", "0", "70000", "localhost:80", "[::1]"] {
         let said = error(&format!("[metrics]\nlisten = \"{wrong}\"\n"));
@@ -383,6 +392,9 @@ fn a_reload_names_what_it_cannot_change() {
             "bypass.entries",
             "bypass.damaged",
             "control.group",
+            "control.read_group",
+            "security.user",
+            "security.landlock",
             "host.table",
             "host.priority",
             "host.steer_mark",
@@ -392,7 +404,7 @@ fn a_reload_names_what_it_cannot_change() {
         ]
     );
     assert_eq!(
-        fixed[11].to_string(),
+        fixed[14].to_string(),
         "host.table (8780 is in force, 100 in the file)"
     );
     assert!(

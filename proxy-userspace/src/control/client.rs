@@ -59,14 +59,21 @@ fn ask(run_dir: &Path, request: &Request) -> io::Result<Answer> {
     let patience = if line.len() < LARGE { PATIENCE } else { WORK };
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(&line)?;
+    let refused = match stream.write_all(&line) {
+        // Who may not ask is told so before it has, perhaps.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(error),
+        asked => asked.map(|()| None)?,
+    };
     let mut answer = String::new();
-    BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer)?;
+    let answered = BufReader::new(stream.take(MAX_LINE)).read_line(&mut answer);
     if answer.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::ConnectionAborted,
-            "the daemon closed the control connection without an answer",
-        ));
+        answered?;
+        return Err(refused.unwrap_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the daemon closed the control connection without an answer",
+            )
+        }));
     }
     Ok(serde_json::from_str(&answer)?)
 }

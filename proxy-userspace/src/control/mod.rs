@@ -11,7 +11,7 @@ mod watching;
 pub use client::{call, is_listening};
 pub use exporter::Exporter;
 pub use protocol::{Answer, FailureKind, ListEdit, Query, Request};
-pub use server::{Call, Calls, Server};
+pub use server::{Call, Calls, Groups, Server};
 pub use watching::{Decided, Told, Wanted, Watcher, Watching, watch};
 
 use std::path::{Path, PathBuf};

@@ -104,13 +104,34 @@ pub struct Query {
 }
 
 impl Request {
-    /// Whether a member of the configured group may ask for it without being root.
+    /// Whether members of `control.group` may ask for it without being root.
     #[must_use]
-    pub const fn is_for_group(&self) -> bool {
-        !matches!(
-            self,
-            Self::Mend | Self::Reload | Self::Stop | Self::TakeOver | Self::KillFlow { .. }
-        )
+    pub const fn is_for_editors(&self) -> bool {
+        self.is_for_readers() || matches!(self, Self::BypassEdit { .. })
+    }
+
+    /// Whether members of `control.read_group` may as well.
+    #[must_use]
+    pub const fn is_for_readers(&self) -> bool {
+        match self {
+            Self::Status
+            | Self::Metrics
+            | Self::Config
+            | Self::Flows
+            | Self::BypassRead { .. }
+            | Self::BypassLists
+            | Self::BypassTest(_)
+            | Self::Why(_)
+            | Self::Watch(_)
+            | Self::BypassLearn
+            | Self::Examine => true,
+            Self::BypassEdit { .. }
+            | Self::KillFlow { .. }
+            | Self::Mend
+            | Self::Reload
+            | Self::Stop
+            | Self::TakeOver => false,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use nix::unistd::Gid;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream},
+    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
     sync::{mpsc, oneshot},
     time::{sleep, timeout},
 };
@@ -36,6 +36,34 @@ pub struct Calls {
     pub watchers: mpsc::Sender<Watcher>,
 }
 
+/// Who may talk to the daemon besides root.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Groups {
+    /// Its members may read, and edit bypass lists.
+    pub editors: Option<Gid>,
+    /// Its members may read.
+    pub readers: Option<Gid>,
+}
+
+impl Groups {
+    /// Those that there are.
+    pub fn all(self) -> impl Iterator<Item = Gid> {
+        self.editors.into_iter().chain(self.readers)
+    }
+
+    /// The socket's group and mode. Where one is enough, nobody else gets as far as to be asked
+    /// who he is; where there are two, everybody does, and that alone.
+    fn access(self) -> (Option<Gid>, u32) {
+        let groups: Vec<_> = self.all().collect();
+        match groups.as_slice() {
+            [] => (None, 0o600),
+            [group] => (Some(*group), 0o660),
+            [one, other] if one == other => (Some(*one), 0o660),
+            _ => (None, 0o666),
+        }
+    }
+}
+
 /// How long a command may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -55,13 +83,12 @@ pub struct Server {
 impl Server {
     /// Listens in `run_dir`; each request goes to `calls`. The caller holds the instance's lock,
     /// so a socket that is there is a dead daemon's, or that of one that hands over: it is
-    /// replaced, so that there is one at any moment. Besides root, members of `group` may read and
-    /// edit bypass lists.
+    /// replaced, so that there is one at any moment.
     ///
     /// # Errors
     ///
     /// If the socket cannot be made.
-    pub fn start(run_dir: &Path, calls: Calls, group: Option<Gid>) -> io::Result<Self> {
+    pub fn start(run_dir: &Path, calls: Calls, groups: Groups) -> io::Result<Self> {
         let path = socket_path(run_dir);
         let new = path.with_extension("new");
         match fs::remove_file(&new) {
@@ -69,8 +96,7 @@ impl Server {
             _ => {}
         }
         let listener = UnixListener::bind(&new)?;
-        // Nobody else gets as far as to be asked who he is.
-        let mode = if group.is_some() { 0o660 } else { 0o600 };
+        let (group, mode) = groups.access();
         std::os::unix::fs::chown(&new, None, group.map(Gid::as_raw))?;
         fs::set_permissions(&new, fs::Permissions::from_mode(mode))?;
         let inode = fs::metadata(&new)?.ino();
@@ -90,7 +116,7 @@ impl Server {
                     Some(Ok((stream, _))) => {
                         let calls = calls.clone();
                         tokio::spawn(async move {
-                            if let Err(error) = serve(stream, calls, group).await {
+                            if let Err(error) = serve(stream, calls, groups).await {
                                 tracing::debug!(%error, "control connection");
                             }
                         });
@@ -136,9 +162,13 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: UnixStream, calls: Calls, group: Option<Gid>) -> io::Result<()> {
-    let rank = Rank::of(&stream, group)?;
+async fn serve(stream: UnixStream, calls: Calls, groups: Groups) -> io::Result<()> {
+    let rank = Rank::of(&stream, groups)?;
     let (read, mut write) = stream.into_split();
+    if rank == Rank::Other {
+        // It has no time of ours, nor a task: it could have thousands.
+        return answer_with(&mut write, &rank.refusal()).await;
+    }
     let mut line = String::new();
     let mut reader = BufReader::new(read.take(MAX_LINE));
     timeout(PATIENCE, reader.read_line(&mut line)).await??;
@@ -154,10 +184,7 @@ async fn serve(stream: UnixStream, calls: Calls, group: Option<Gid>) -> io::Resu
             let _ = calls.successors.send(stream).await;
             return Ok(());
         }
-        Ok(request) if !rank.may(&request) => Answer::Failed {
-            kind: FailureKind::NotPermitted,
-            message: rank.refusal(),
-        },
+        Ok(request) if !rank.may(&request) => rank.refusal(),
         Ok(Request::Watch(wanted)) => {
             return watching::serve(wanted, calls.watchers, reader, write).await;
         }
@@ -171,7 +198,11 @@ async fn serve(stream: UnixStream, calls: Calls, group: Option<Gid>) -> io::Resu
         }
         Err(error) => Answer::refused(format!("not a request: {error}")),
     };
-    let mut line = serde_json::to_vec(&answer)?;
+    answer_with(&mut write, &answer).await
+}
+
+async fn answer_with(write: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
     write.write_all(&line).await
 }
@@ -180,40 +211,56 @@ async fn serve(stream: UnixStream, calls: Calls, group: Option<Gid>) -> io::Resu
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rank {
     Root,
-    Member,
+    Editor,
+    Reader,
     Other,
 }
 
 impl Rank {
     /// By the credentials that the process had when it connected (`unix(7)`).
-    fn of(stream: &UnixStream, group: Option<Gid>) -> io::Result<Self> {
+    fn of(stream: &UnixStream, groups: Groups) -> io::Result<Self> {
         let peer = stream.peer_cred()?;
         if peer.uid() == 0 {
             return Ok(Self::Root);
         }
-        let Some(group) = group.map(Gid::as_raw) else {
+        if groups.all().next().is_none() {
             return Ok(Self::Other);
+        }
+        let theirs = peer_groups(stream)?;
+        let is_member = |group: Option<Gid>| {
+            let group = group.map(Gid::as_raw);
+            group.is_some_and(|group| peer.gid() == group || theirs.contains(&group))
         };
-        let is_member = peer.gid() == group || peer_groups(stream)?.contains(&group);
-        Ok(if is_member { Self::Member } else { Self::Other })
+        Ok(if is_member(groups.editors) {
+            Self::Editor
+        } else if is_member(groups.readers) {
+            Self::Reader
+        } else {
+            Self::Other
+        })
     }
 
     fn may(self, request: &Request) -> bool {
         match self {
             Self::Root => true,
-            Self::Member => request.is_for_group(),
+            Self::Editor => request.is_for_editors(),
+            Self::Reader => request.is_for_readers(),
             Self::Other => false,
         }
     }
 
-    fn refusal(self) -> String {
-        match self {
-            Self::Member => "not permitted: only root may do this to a daemon",
+    fn refusal(self) -> Answer {
+        let message = match self {
+            Self::Editor => "not permitted: only root may do this to a daemon",
+            Self::Reader => "not permitted: members of control.read_group may read, and no more",
             Self::Root | Self::Other => {
-                "not permitted: only root and members of the group that control.group names may \
-                 talk to the daemon"
+                "not permitted: only root and members of the groups that control.group and \
+                 control.read_group name may talk to the daemon"
             }
+        };
+        Answer::Failed {
+            kind: FailureKind::NotPermitted,
+            message: message.to_owned(),
         }
-        .to_owned()
     }
 }

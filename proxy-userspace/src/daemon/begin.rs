@@ -1,13 +1,14 @@
 //! The part of a start that changes the host.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{net::TcpListener, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use nix::unistd::Gid;
 use proxy_ebpf::settings::Settings;
 use tokio::sync::watch;
 
 use super::{
+    Options,
+    confine::{self, Files, Identity},
     inputs::{Inputs, Signals},
     instance::Claim,
     keeper::Keeper,
@@ -16,6 +17,7 @@ use super::{
     worker::{Assignment, Worker},
 };
 use crate::{
+    control::Groups,
     netconf::{
         links, netns,
         watch::{self as network, Changes},
@@ -31,7 +33,8 @@ pub(super) struct Beginning {
     pub(super) policy: Policy,
     pub(super) settings: Settings,
     pub(super) signals: Signals,
-    pub(super) group: Option<Gid>,
+    pub(super) groups: Groups,
+    pub(super) identity: Option<Identity>,
     pub(super) taking_over: bool,
     /// The programs of a daemon that died are attached still, and refuse what is closed.
     pub(super) replacing: bool,
@@ -88,10 +91,13 @@ pub(super) async fn begin(
 
     let run_dir = claim.run_dir();
     let watchdog = Watchdog::new(keeper.options.config.intercept.heartbeat_stale);
-    let signals = beginning.signals;
-    let inputs = Inputs::new(changes, signals, watchdog, run_dir, beginning.group)?;
+    let identity = beginning.identity.as_ref();
+    let (signals, groups) = (beginning.signals, beginning.groups);
+    let listen = || Inputs::new(changes, signals, watchdog, run_dir, groups);
+    let inputs = confine::act(identity, listen)?;
     keeper.exporter = Some(inputs.exporter());
     keeper.export(&keeper.options.config.clone())?;
+    keeper.confine(run_dir, identity)?;
     // If another daemon is there still, both accept until it gives up.
     let workers = begin_work(keeper, beginning.policy)?;
     // Until here no port is watched, but those that were.
@@ -103,6 +109,25 @@ pub(super) async fn begin(
     keeper.remember_start().await;
     keeper.measure();
     Ok((inputs, workers))
+}
+
+impl Keeper {
+    /// Gives everything up that is not needed from now on. Threads that are started later have no
+    /// more than this one.
+    fn confine(&mut self, run_dir: &Path, identity: Option<&Identity>) -> Result<()> {
+        let Options {
+            instance,
+            config,
+            source,
+            ..
+        } = &self.options;
+        let files = Files::of(run_dir, instance, config, source);
+        let files = config.security.landlock.then_some(&files);
+        self.landlocked = confine::confine(identity, files)?;
+        self.dataplane.expect_no_predecessors();
+        self.lasting.log.serve()?;
+        Ok(())
+    }
 }
 
 /// Starts the workers.

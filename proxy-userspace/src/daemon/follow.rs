@@ -2,13 +2,16 @@
 //! and this host's addresses.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
 };
 
 use anyhow::{Context as _, Error, Result};
 
-use super::{keeper::Keeper, moved, roles::Given};
+use super::{keeper::Keeper, roles::Given};
 use crate::{
     dataplane::attach::Place,
     netconf::{
@@ -16,6 +19,11 @@ use crate::{
         own,
     },
 };
+
+fn told(error: Error) {
+    let error = format!("{error:#}");
+    tracing::error!(error, "a link that has moved keeps a program of ours");
+}
 
 impl Keeper {
     /// Brings the interfaces up to date with the links as they are now: at once, since the first
@@ -40,10 +48,14 @@ impl Keeper {
         }
         self.interfaces.vanished = false;
         // It may take a while, and nobody waits for it.
-        let programs = self.journal.programs.clone();
-        let look = move || moved::detach_elsewhere(&programs);
+        let warden = Arc::clone(&self.warden);
+        let look = move || {
+            if let Err(error) = warden.look_elsewhere() {
+                told(error);
+            }
+        };
         if let Err(error) = thread::Builder::new().spawn(look) {
-            tracing::error!(%error, "a link that has moved keeps a program of ours");
+            told(error.into());
         }
     }
 

@@ -163,7 +163,7 @@ impl Running {
     /// place.
     async fn reassert(&mut self) {
         let result = async {
-            self.keeper.journal.write(self.claim.run_dir())?;
+            self.keeper.warden.reinstate()?;
             self.inputs.serve_again(self.claim.run_dir())?;
             self.keeper.reassert().await
         };
@@ -179,7 +179,6 @@ impl Running {
 impl Keeper {
     async fn reassert(&mut self) -> Result<()> {
         let settings = *self.dataplane.settings();
-        self.dataplane.expect_predecessors();
         self.dataplane.show_bypass()?;
         let places: Vec<_> = self
             .interfaces

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, mem, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use nix::unistd::Gid;
 use serde_json::Value;
 use tokio::{
     net::UnixStream,
@@ -15,7 +14,7 @@ use tokio::{
 
 use super::{keeper::Keeper, service::Watchdog};
 use crate::{
-    control::{Answer, Call, Calls, Exporter, Request, Server, Watcher},
+    control::{Answer, Call, Calls, Exporter, Groups, Request, Server, Watcher},
     netconf::watch::Changes,
 };
 
@@ -57,12 +56,12 @@ impl Asked {
 /// What the control socket is made with.
 struct Gate {
     calls: Calls,
-    group: Option<Gid>,
+    groups: Groups,
 }
 
 impl Gate {
     fn open(&self, run_dir: &Path) -> Result<Server> {
-        Server::start(run_dir, self.calls.clone(), self.group)
+        Server::start(run_dir, self.calls.clone(), self.groups)
             .with_context(|| format!("cannot listen in {}", run_dir.display()))
     }
 }
@@ -94,7 +93,7 @@ impl Inputs {
         signals: Signals,
         watchdog: Watchdog,
         run_dir: &Path,
-        group: Option<Gid>,
+        groups: Groups,
     ) -> Result<Self> {
         let (requests, calls) = mpsc::channel(16);
         let (next, successors) = mpsc::channel(1);
@@ -106,7 +105,7 @@ impl Inputs {
         };
         let gate = Gate {
             calls: calls_in,
-            group,
+            groups,
         };
         let server = gate.open(run_dir)?;
         let mut ticks = interval(TICK);

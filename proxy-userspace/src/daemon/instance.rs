@@ -8,12 +8,14 @@ use std::{
         unix::fs::MetadataExt as _,
     },
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 
+use super::warden::Warden;
 use crate::{
     control,
     fault::Fault,
@@ -42,6 +44,8 @@ pub(super) struct Claim {
     instance: File,
     /// Locks of network namespaces, with their files.
     namespaces: Vec<(PathBuf, File)>,
+    /// Who removes its files, once this process may not.
+    warden: Option<Arc<Warden>>,
 }
 
 impl Claim {
@@ -78,6 +82,7 @@ impl Claim {
             run_dir,
             instance: claim,
             namespaces: vec![(netns_lock, netns)],
+            warden: None,
         })
     }
 
@@ -90,6 +95,7 @@ impl Claim {
             run_dir,
             instance: claim,
             namespaces: Vec::new(),
+            warden: None,
         }))
     }
 
@@ -110,6 +116,7 @@ impl Claim {
             run_dir,
             instance: claim,
             namespaces,
+            warden: None,
         }))
     }
 
@@ -121,6 +128,7 @@ impl Claim {
             run_dir: journal::run_dir(instance),
             instance: of_instance,
             namespaces: vec![(netns_lock(netns::current_id()?), of_netns)],
+            warden: None,
         })
     }
 
@@ -145,8 +153,23 @@ impl Claim {
         }
     }
 
+    /// Has somebody else remove its files in the end.
+    pub(super) fn entrust(&mut self, warden: Arc<Warden>) {
+        self.warden = Some(warden);
+    }
+
     /// Gives the claim back and removes its files: nothing is left of the instance.
     pub(super) fn release(self) {
+        if let Some(warden) = &self.warden {
+            if let Err(error) = warden.release() {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    path = %self.run_dir.display(),
+                    "cannot remove the run directory; `weir down` does"
+                );
+            }
+            return;
+        }
         for (path, _lock) in &self.namespaces {
             let _ = fs::remove_file(path);
         }
@@ -268,6 +291,12 @@ fn is_still(path: &Path, file: &File) -> bool {
         (Ok(named), Ok(open)) => named.ino() == open.ino() && named.dev() == open.dev(),
         _ => false,
     }
+}
+
+/// Removes the files of an instance that was in this network namespace.
+pub(super) fn remove_files(instance: &str, netns: u64) {
+    let _ = fs::remove_file(netns_lock(netns));
+    remove_run_dir(&journal::run_dir(instance));
 }
 
 /// Removes the run directory, unless its journal says that there is something left to undo.

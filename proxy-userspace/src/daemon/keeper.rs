@@ -20,6 +20,7 @@ use super::{
     astray::Astray,
     bridge::Crossing,
     bypass::Lists,
+    confine::Landlocked,
     defragment,
     drift::AtStart,
     generations::Generations,
@@ -39,6 +40,7 @@ use super::{
     tracking::Tracking,
     translations::Translations,
     valves::Valves,
+    warden::Warden,
     watches::Watches,
     worker::Worker,
 };
@@ -101,6 +103,10 @@ pub(super) struct Keeper {
     pub(super) at_start: AtStart,
     /// The endpoint for Prometheus.
     pub(super) exporter: Option<Exporter>,
+    /// What keeps the privileges that this process gives up.
+    pub(super) warden: Arc<Warden>,
+    /// How far this process is confined to its files.
+    pub(super) landlocked: Landlocked,
     pub(super) feeds_looked_at: Option<Instant>,
     /// Daemons that this one has taken over from.
     pub(super) generations: Generations,

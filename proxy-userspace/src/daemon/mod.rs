@@ -5,6 +5,7 @@ mod begin;
 mod bridge;
 mod bypass;
 mod config;
+mod confine;
 mod cure;
 mod defragment;
 mod doctor;
@@ -43,6 +44,7 @@ mod translations;
 mod undo;
 mod valve;
 mod valves;
+mod warden;
 mod watches;
 mod why;
 mod worker;
@@ -56,6 +58,7 @@ pub use cure::{Cure, Cured, fix, undo as undo_fixes};
 pub use doctor::{Patient, examine};
 pub use service::{control_group, failed};
 pub use stop::{clear, down};
+pub use warden::{COMMAND as WARDEN, serve as warden};
 
 use crate::{config::Config, fault::Fault, netconf::netns};
 

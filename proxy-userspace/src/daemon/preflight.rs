@@ -12,7 +12,11 @@ use nix::{
     unistd::{Gid, Group},
 };
 
-use crate::{config::Families, fault::Fault};
+use crate::{
+    config::{Control, Families},
+    control::Groups,
+    fault::Fault,
+};
 
 /// First kernel with TCX.
 const MINIMUM_KERNEL: (u32, u32) = (6, 6);
@@ -112,13 +116,20 @@ fn kernel_version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// The group that may talk to the daemon besides root.
-pub(super) fn group(name: Option<&str>) -> Result<Option<Gid>, Fault> {
+/// The groups that may talk to the daemon besides root.
+pub(super) fn groups(control: &Control) -> Result<Groups, Fault> {
+    Ok(Groups {
+        editors: group("control.group", control.group.as_deref())?,
+        readers: group("control.read_group", control.read_group.as_deref())?,
+    })
+}
+
+fn group(key: &str, name: Option<&str>) -> Result<Option<Gid>, Fault> {
     let Some(name) = name else { return Ok(None) };
     match Group::from_name(name) {
         Ok(Some(group)) => Ok(Some(group.gid)),
         Ok(None) => Err(Fault::Usage(format!(
-            "control.group: this host has no group {name}; `groupadd {name}` makes one"
+            "{key}: this host has no group {name}; `groupadd {name}` makes one"
         ))),
         Err(error) => Err(Fault::HostCannot(format!(
             "cannot look group {name} up: {error}"

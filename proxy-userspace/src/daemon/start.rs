@@ -18,6 +18,7 @@ use super::{
     begin::{Beginning, begin},
     bridge::{self, Crossing},
     bypass::Lists,
+    confine::{self, Identity, Landlocked},
     drift::AtStart,
     generations::Generations,
     inputs::{Inputs, Signals},
@@ -36,11 +37,13 @@ use super::{
     translations::{self, Translations},
     undo,
     valves::Valves,
+    warden::Warden,
     watches::Watches,
     worker::Worker,
 };
 use crate::{
     config::Config,
+    control::Groups,
     dataplane::{Dataplane, attach},
     fault::Fault,
     learn::{Learner, Reports},
@@ -68,16 +71,23 @@ pub(super) async fn start(options: Options) -> Result<Running> {
         .into());
     }
     let signals = Signals::catch()?;
+    let groups = preflight::groups(&options.config.control)?;
+    let identity = Identity::find(&options.config.security, groups)?;
     let mut takeover = match options.takeover {
         true => Takeover::ask(&options.instance)?,
         false => None,
     };
-    let claim = match &mut takeover {
+    let mut claim = match &mut takeover {
         Some(takeover) => takeover.claim(&options.instance)?,
         None => Claim::new(&options.instance)?,
     };
     let taking_over = takeover.is_some();
-    match start_claimed(options, &claim, signals, takeover).await {
+    let asked = Asked {
+        signals,
+        groups,
+        identity,
+    };
+    match start_claimed(options, &mut claim, asked, takeover).await {
         Ok((keeper, inputs, workers)) => Ok(Running {
             keeper,
             inputs,
@@ -93,10 +103,17 @@ pub(super) async fn start(options: Options) -> Result<Running> {
     }
 }
 
+/// What is found out before anything is claimed.
+struct Asked {
+    signals: Signals,
+    groups: Groups,
+    identity: Option<Identity>,
+}
+
 async fn start_claimed(
     options: Options,
-    claim: &Claim,
-    signals: Signals,
+    claim: &mut Claim,
+    asked: Asked,
     mut takeover: Option<Takeover>,
 ) -> Result<(Keeper, Inputs, Vec<Worker>)> {
     let config = &options.config;
@@ -139,15 +156,25 @@ async fn start_claimed(
         preflight::mention_forwarding(&families);
     }
 
-    let mut lists = Lists::open(
-        &config.bypass.path(&options.instance),
-        config.bypass.entries,
-        config.bypass.damaged,
-        Some(interfaces.roles.clone()),
-    )?;
-    let group = preflight::group(config.control.group.as_deref())?;
+    let Asked {
+        signals,
+        groups,
+        identity,
+    } = asked;
+    let directory = config.bypass.path(&options.instance);
+    confine::prepare(identity.as_ref(), claim.run_dir(), &directory, config)?;
+    let open = || {
+        Lists::open(
+            &directory,
+            config.bypass.entries,
+            config.bypass.damaged,
+            Some(interfaces.roles.clone()),
+        )
+    };
+    let mut lists = confine::act(identity.as_ref(), open)?;
     let policy = Policy::compile(&config.rules).map_err(|error| Fault::Usage(error.to_string()))?;
-    let log = AccessLog::open(&settings::sink(config), settings::style(config))?;
+    let open = || AccessLog::open(&settings::sink(config), settings::style(config));
+    let log = confine::act(identity.as_ref(), open)?;
     let connections = preflight::connection_limit(config.limits.connections);
     let (workers, room) = match &takeover {
         Some(it) => (it.offer.workers, it.offer.room),
@@ -185,6 +212,8 @@ async fn start_claimed(
     if let Some(takeover) = &takeover {
         takeover.carry_on(&mut journal);
     }
+    let warden = Arc::new(Warden::start(&journal, &config.log.level)?);
+    claim.entrust(Arc::clone(&warden));
     journal.write(claim.run_dir())?;
     let cut = CancellationToken::new();
     let (reports, seen) = Reports::new();
@@ -232,6 +261,8 @@ async fn start_claimed(
         measured: Measured::default(),
         at_start: AtStart::default(),
         exporter: None,
+        warden,
+        landlocked: Landlocked::Off,
         feeds_looked_at: None,
         generations: Generations::default(),
         stopping: None,
@@ -253,12 +284,17 @@ async fn start_claimed(
         journal,
     };
     keeper.remember_lessons();
-    keeper.read_feeds();
+    let read = || {
+        keeper.read_feeds();
+        anyhow::Ok(())
+    };
+    confine::act(identity.as_ref(), read)?;
     let beginning = Beginning {
         policy,
         settings,
         signals,
-        group,
+        groups,
+        identity,
         taking_over,
         replacing,
     };
@@ -267,7 +303,7 @@ async fn start_claimed(
         return match begun {
             Ok((inputs, workers)) => Ok((keeper, inputs, workers)),
             Err(error) => {
-                give_up(keeper, claim).await?;
+                give_up(keeper);
                 Err(error)
             }
         };
@@ -275,22 +311,21 @@ async fn start_claimed(
     // On an error the other daemon puts back what is its own.
     let (inputs, workers) = begun?;
     takeover.finish(&mut keeper.generations)?;
+    keeper.warden.speak()?;
     Ok((keeper, inputs, workers))
 }
 
 /// Undoes what a start that failed has done.
-async fn give_up(keeper: Keeper, claim: &Claim) -> Result<()> {
+fn give_up(keeper: Keeper) {
     // Listeners and programs go with the keeper, the rest by the journal.
-    let journal = keeper.journal.clone();
+    let warden = Arc::clone(&keeper.warden);
     drop(keeper);
-    match undo::undo(&journal, undo::LAST_WORDS).await {
-        Ok(()) => Journal::remove(claim.run_dir())?,
-        Err(undoing) => tracing::error!(
+    if let Err(undoing) = warden.undo(undo::LAST_WORDS) {
+        tracing::error!(
             error = format!("{undoing:#}"),
             "not everything could be undone; `weir down` tries again"
-        ),
+        );
     }
-    Ok(())
 }
 
 /// A worker's listeners of all families, each in its slot.

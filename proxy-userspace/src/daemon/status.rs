@@ -11,6 +11,7 @@ use proxy_ebpf::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    confine,
     doctor::own_ports,
     interfaces::Interface,
     keeper::Keeper,
@@ -155,6 +156,7 @@ pub(super) fn status(keeper: &Keeper) -> Result<Value> {
         "own_ports": own_ports(&keeper.options.config),
         "families": keeper.families,
         "netns": keeper.journal.netns,
+        "security": confine::status(keeper.landlocked),
         "host": {
             "steer_mark": keeper.plan.steer_mark,
             "socket_mark": keeper.plan.socket_mark,

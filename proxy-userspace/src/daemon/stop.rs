@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::ErrorKind,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -50,10 +51,12 @@ pub(super) async fn stop(running: Running) -> Result<()> {
 
     // The programs still steer new flows around our dying sockets while these are ended.
     let undone = {
-        let mut undone = std::pin::pin!(undo::undo(&keeper.journal, patience));
+        let warden = Arc::clone(&keeper.warden);
+        let undo = tokio::task::spawn_blocking(move || warden.undo(patience));
+        let mut undone = std::pin::pin!(undo);
         loop {
             tokio::select! {
-                undone = &mut undone => break undone,
+                undone = &mut undone => break undone.map_err(Into::into).flatten(),
                 _ = inputs.while_stopping(&keeper) => {}
             }
         }
@@ -65,7 +68,6 @@ pub(super) async fn stop(running: Running) -> Result<()> {
     }
     keeper.lasting.log.close();
     undone.context("not everything could be undone; `weir down` tries again")?;
-    Journal::remove(claim.run_dir())?;
     // The control socket goes with the run directory: whoever still asks finds that it is gone.
     claim.release();
     drop(inputs);

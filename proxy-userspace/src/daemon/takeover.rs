@@ -33,12 +33,13 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sections and keys that cannot change with a takeover: the host's state is made with them.
-const HELD: [&str; 5] = [
+const HELD: [&str; 6] = [
     "host.",
     "intercept.lan",
     "intercept.wan",
     "intercept.families",
     "intercept.output",
+    "security.user",
 ];
 
 /// Settings that cannot change with a takeover, as in the configuration file.

@@ -6,7 +6,8 @@ use std::{
 };
 
 use aya::programs::{
-    ProgramError, ProgramInfo, SchedClassifier, TcAttachType, sk_lookup::SkLookupLinkId,
+    ProgramError, ProgramInfo, SchedClassifier, TcAttachType, loaded_programs,
+    sk_lookup::SkLookupLinkId,
 };
 use proxy_ebpf::{
     abi::{PROGRAM_BRIDGE, PROGRAM_LEAVE, PROGRAM_RECORD, PROGRAM_STEER, PROGRAM_STEER_L3, map},
@@ -181,6 +182,11 @@ impl Dataplane {
         self.adopted = true;
     }
 
+    /// There are none left. To look for them takes `CAP_SYS_ADMIN`.
+    pub const fn expect_no_predecessors(&mut self) {
+        self.adopted = false;
+    }
+
     /// Forgets all interfaces but these.
     ///
     /// # Errors
@@ -302,6 +308,16 @@ fn attached_if(
     hook: Hook,
     meant: impl Fn(&ProgramInfo) -> bool,
 ) -> Result<Vec<OwnedFd>, AttachError> {
+    let named = named(interface, hook, meant)?;
+    Ok(named.into_iter().map(|(program, _)| program).collect())
+}
+
+/// Those that are `meant`, with their names.
+fn named(
+    interface: &str,
+    hook: Hook,
+    meant: impl Fn(&ProgramInfo) -> bool,
+) -> Result<Vec<(OwnedFd, String)>, AttachError> {
     let asking = |error: &ProgramError| failed("query", interface, &io_error(error), "");
     let attach_type = match hook {
         Hook::Ingress => TcAttachType::Ingress,
@@ -321,11 +337,9 @@ fn attached_if(
     let mut ours = Vec::new();
     for program in programs.iter().filter(|it| is_ours(it) && meant(it)) {
         let fd = program.fd().map_err(|error| asking(&error))?;
-        ours.push(
-            fd.as_fd()
-                .try_clone_to_owned()
-                .map_err(|e| failed("query", interface, &e, ""))?,
-        );
+        let fd = fd.as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|e| failed("query", interface, &e, ""))?;
+        ours.push((fd, program.name_as_str().unwrap_or_default().to_owned()));
     }
     Ok(ours)
 }
@@ -337,6 +351,43 @@ fn attached_if(
 /// If the kernel refuses.
 pub fn detach_all(interface: &str, index: u32) -> Result<(), AttachError> {
     detach_if(interface, index, |_| true).map(|_| ())
+}
+
+/// Puts programs with these [numbers](Dataplane::program_numbers) into the places of others of
+/// ours on the interface.
+///
+/// # Errors
+///
+/// If the kernel refuses.
+pub fn reinstate(interface: &str, index: u32, numbers: &[u32]) -> Result<(), AttachError> {
+    for hook in Hook::BOTH {
+        let strangers = |it: &ProgramInfo| !numbers.contains(&it.id());
+        for (stranger, name) in named(interface, hook, strangers)? {
+            let own = own_program(numbers, &name)
+                .map_err(|error| failed("put back", interface, &error, ""))?;
+            match bpf::replace_tcx(own.as_fd(), index, hook, stranger.as_fd()) {
+                // It is there as well.
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                    detach_from(interface, index, stranger.as_fd(), hook)?;
+                }
+                Err(error) if error.raw_os_error() != Some(libc::ENOENT) => {
+                    return Err(failed("put back", interface, &error, ""));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// That of these programs that has the name.
+fn own_program(numbers: &[u32], name: &str) -> io::Result<OwnedFd> {
+    let ours = loaded_programs().filter_map(Result::ok);
+    let mut ours = ours.filter(|it| numbers.contains(&it.id()));
+    let own = ours.find(|it| it.name_as_str() == Some(name));
+    let own = own.ok_or(io::ErrorKind::NotFound)?;
+    let fd = own.fd().map_err(|error| io_error(&error))?;
+    fd.as_fd().try_clone_to_owned()
 }
 
 /// Detaches those of ours that have one of these [numbers](Dataplane::program_numbers), and

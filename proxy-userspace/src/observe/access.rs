@@ -45,13 +45,30 @@ thread_local! {
 pub struct AccessLog(Arc<Handle>);
 
 impl AccessLog {
-    /// Opens `sink`, for lines of that style, and starts the writer's thread.
+    /// Opens `sink`, for lines of that style. They wait until [`serve`](Self::serve) is called.
     ///
     /// # Errors
     ///
-    /// [`AccessLogError`]
+    /// [`AccessLogError::Open`]
     pub fn open(sink: &Sink, style: Style) -> Result<Self, AccessLogError> {
-        Self::start(Output::open(sink)?, style)
+        Ok(Self::new(Output::open(sink)?, style))
+    }
+
+    /// Starts the writer's thread, with the privileges that the calling one has.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessLogError::Thread`]
+    pub fn serve(&self) -> Result<(), AccessLogError> {
+        let writers = Arc::clone(&self.0.0);
+        let Some((_, output)) = writers.lock().begin() else {
+            return Ok(());
+        };
+        thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || writers.serve(output))
+            .map_err(AccessLogError::Thread)?;
+        Ok(())
     }
 
     /// Whether lines are wanted: where they are not, no record need be made.
@@ -118,16 +135,16 @@ impl AccessLog {
         self.shared().close();
     }
 
-    fn start(output: Output, style: Style) -> Result<Self, AccessLogError> {
+    fn new(output: Output, style: Style) -> Self {
         let shared = Arc::new(Shared::default());
-        shared.lock().style = style;
         shared.on.store(!output.is_off(), Relaxed);
-        let writers = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || writers.serve(output))
-            .map_err(AccessLogError::Thread)?;
-        Ok(Self(Arc::new(Handle(shared))))
+        let mut state = shared.lock();
+        state.style = style;
+        state.successor = Some((0, output));
+        // Nobody is there yet who would have to be waited for.
+        state.closed = true;
+        drop(state);
+        Self(Arc::new(Handle(shared)))
     }
 
     fn shared(&self) -> &Shared {
@@ -282,6 +299,15 @@ impl Shared {
 }
 
 impl State {
+    /// What the writer begins with; `None` if there is one already.
+    fn begin(&mut self) -> Option<(usize, Output)> {
+        if !self.closed || self.closing {
+            return None;
+        }
+        self.closed = false;
+        self.successor.take()
+    }
+
     fn has_work(&self) -> bool {
         self.lines > 0 || self.reopen || self.successor.is_some() || self.closing
     }

@@ -78,6 +78,10 @@ fn remedy(sink: &Sink, cause: &io::Error) -> &'static str {
         _ if cause.raw_os_error() == Some(Errno::ENXIO as i32) => {
             "nobody reads this pipe: start its reader first"
         }
+        _ if cause.raw_os_error() == Some(Errno::EACCES as i32) => {
+            "it must be writable for the daemon's user (security.user), and its directory be the \
+             one of the start (security.landlock)"
+        }
         _ => "its directory must exist and be writable",
     }
 }

@@ -85,7 +85,7 @@ impl Disk for Directory {
     }
 
     fn make_directory(&mut self) -> io::Result<()> {
-        make_durable(&self.path)
+        make_directory(&self.path)
     }
 
     fn create(&mut self, name: &str) -> io::Result<()> {
@@ -137,7 +137,11 @@ impl Disk for Directory {
 }
 
 /// Makes a directory and those above it that are missing, each durable before anything is in it.
-fn make_durable(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// As `mkdir(2)` and `fsync(2)`.
+pub fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -145,7 +149,7 @@ fn make_durable(path: &Path) -> io::Result<()> {
         Some(above) if !above.as_os_str().is_empty() => above,
         _ => Path::new("."),
     };
-    make_durable(above)?;
+    make_directory(above)?;
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}

@@ -25,6 +25,7 @@ use super::{
     set::{List, Set},
 };
 
+pub use disk::make_directory;
 pub use error::StoreError;
 
 /// What a log may grow to in any case, in bytes.

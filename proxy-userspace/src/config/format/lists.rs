@@ -53,22 +53,22 @@ pub(in crate::config) mod feeds {
     }
 }
 
-/// The name of a group, or none.
-pub(in crate::config) mod group {
+/// The name of a user or a group, or none.
+pub(in crate::config) mod account {
     use super::*;
 
     pub(in crate::config) fn read(value: &Value<'_>) -> Result<Option<String>, Fault> {
-        let name = string(value, "the name of a group")?;
+        let name = string(value, "the name of a user or a group")?;
         if name.contains(['\0', ':', '/', ' ']) {
             return Err(fault(
                 value,
-                format!("{} is no name of a group", quote(name)),
+                format!("{} is no name of a user or a group", quote(name)),
             ));
         }
         Ok((!name.is_empty()).then(|| name.to_owned()))
     }
 
-    pub(in crate::config) fn show(group: &Option<String>) -> String {
-        quote(group.as_deref().unwrap_or_default())
+    pub(in crate::config) fn show(name: &Option<String>) -> String {
+        quote(name.as_deref().unwrap_or_default())
     }
 }

@@ -7,7 +7,7 @@ mod numbers;
 mod sockets;
 mod words;
 
-pub(super) use lists::{feeds, group};
+pub(super) use lists::{account, feeds};
 pub(super) use names::{access, boolean, families, file, interfaces, level};
 pub(super) use numbers::{count, duration, mark, number, port_range, ports, size, table, within};
 pub(super) use sockets::endpoint;

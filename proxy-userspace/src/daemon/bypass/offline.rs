@@ -11,7 +11,10 @@ use super::Lists;
 use crate::{
     config::{Config, Damaged},
     control::{Answer, ListEdit, Request},
-    daemon::instance::Claim,
+    daemon::{
+        confine::{self, Identity},
+        instance::Claim,
+    },
 };
 
 /// How long another command, or a daemon that is starting, may have the instance.
@@ -55,7 +58,10 @@ pub fn answer(
                 }
                 thread::sleep(AGAIN);
             };
-            let answer = edited(instance, config, list, edit);
+            // What is made is to belong to whom the daemon was, and will be.
+            let owner = Identity::owner_of(&config.bypass.path(instance));
+            let edit = || edited(instance, config, list, edit);
+            let answer = confine::act(owner.as_ref(), edit);
             claim.release_edit();
             answer?
         }

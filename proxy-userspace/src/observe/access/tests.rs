@@ -69,17 +69,22 @@ fn gated() -> (AccessLog, Receiver<usize>, Sender<()>) {
         None => Err(io::ErrorKind::NotFound.into()),
     });
     (
-        AccessLog::start(output.unwrap(), Style::default()).unwrap(),
+        served(AccessLog::new(output.unwrap(), Style::default())),
         arrivals,
         opener,
     )
+}
+
+fn served(log: AccessLog) -> AccessLog {
+    log.serve().unwrap();
+    log
 }
 
 #[test]
 fn lines_of_every_thread_arrive_whole_and_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.json");
-    let log = AccessLog::open(&Sink::File(path.clone()), Style::default()).unwrap();
+    let log = served(AccessLog::open(&Sink::File(path.clone()), Style::default()).unwrap());
     thread::scope(|scope| {
         for thread in 0..4 {
             let log = log.clone();
@@ -174,7 +179,7 @@ fn a_renamed_file_is_left_at_reopening() {
         directory.path().join("access.json"),
         directory.path().join("old.json"),
     );
-    let log = AccessLog::open(&Sink::File(path.clone()), Style::default()).unwrap();
+    let log = served(AccessLog::open(&Sink::File(path.clone()), Style::default()).unwrap());
     log.write(&record(b"1"));
     eventually("line 1 is written", || targets(&path) == ["1"]);
     fs::rename(&path, &renamed).unwrap();
@@ -197,7 +202,7 @@ fn a_renamed_file_is_left_at_reopening() {
 fn a_redirection_takes_effect_with_the_next_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    let log = AccessLog::open(&Sink::Off, Style::default()).unwrap();
+    let log = served(AccessLog::open(&Sink::Off, Style::default()).unwrap());
     assert!(!log.is_on());
     log.write(&record(b"0"));
     log.redirect(&Sink::File(path("a")), Style::default())
@@ -227,7 +232,7 @@ fn a_redirection_takes_effect_with_the_next_line() {
 
 #[test]
 fn a_sink_that_fails_loses_lines_until_it_is_opened_anew() {
-    let log = AccessLog::open(&Sink::File("/dev/full".into()), Style::default()).unwrap();
+    let log = served(AccessLog::open(&Sink::File("/dev/full".into()), Style::default()).unwrap());
     log.write(&record(b"1"));
     eventually("line 1 is lost", || log.lost() == 1);
     log.write(&record(b"2"));
@@ -246,7 +251,7 @@ fn a_sink_that_fails_loses_lines_until_it_is_opened_anew() {
 fn a_line_is_in_the_style_of_its_sink() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    let log = AccessLog::open(&Sink::File(path("json")), Style::default()).unwrap();
+    let log = served(AccessLog::open(&Sink::File(path("json")), Style::default()).unwrap());
     log.write(&record(b"/1"));
     let squid = Style {
         format: Format::Squid,
