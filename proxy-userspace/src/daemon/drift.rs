@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{interfaces::Interface, keeper::Keeper};
 use crate::{
-    dataplane::{attach::Hook, neighbours},
+    dataplane::attach::{self, Hook},
     netconf::{
         drift::{Expected, Missing},
         rules, sysctl,
@@ -145,9 +145,11 @@ impl Keeper {
     /// Names of interfaces that should carry a program of ours and carry none.
     fn bare(&self) -> Vec<String> {
         let is_bare = |it: &&Interface| {
+            let Some(place) = it.place else { return false };
             let hooks = Hook::BOTH.into_iter();
-            let mut programs = hooks.filter_map(|hook| neighbours::on_tcx(&it.name, hook).ok());
-            it.place.is_some() && !programs.any(|all| all.iter().any(|program| program.is_ours))
+            let mut programs = hooks.filter_map(|hook| attach::numbers_on(place.index, hook).ok());
+            let ours = &self.journal.programs;
+            !programs.any(|all| all.iter().any(|program| ours.contains(program)))
         };
         let bare = self.interfaces.iter().filter(is_bare);
         bare.map(|it| it.name.clone()).collect()

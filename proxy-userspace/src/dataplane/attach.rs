@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use super::{Dataplane, DataplaneError, chain, classifier, listen_program, reading, writing};
 use crate::sys::bpf;
-pub use crate::sys::bpf::Hook;
+pub use crate::sys::bpf::{Hook, on_tcx as numbers_on};
 
 /// The programs that we attach to interfaces.
 pub(super) const OURS: [&str; 5] = [

@@ -15,6 +15,7 @@ const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_ATTACH: libc::c_long = 8;
 const BPF_PROG_DETACH: libc::c_long = 9;
+const BPF_PROG_QUERY: libc::c_long = 16;
 /// Flag of `BPF_PROG_ATTACH`.
 const BPF_F_REPLACE: u32 = 1 << 2;
 const BPF_TCX_INGRESS: u32 = 46;
@@ -103,6 +104,59 @@ fn command(
     };
     // SAFETY: the attributes of these two commands, without pointers.
     unsafe { call(command, &attr) }.map(|_| ())
+}
+
+/// The part of `union bpf_attr` for `BPF_PROG_QUERY`.
+#[repr(C)]
+#[derive(Default)]
+struct ProgQuery {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    count: u32,
+    reserved: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+/// So many programs at most are asked for: as many as the kernel lets be there (`BPF_MPROG_MAX`).
+const MOST: usize = 64;
+
+/// The numbers of the programs on the interface. To ask for more of them than these takes
+/// `CAP_SYS_ADMIN`.
+///
+/// # Errors
+///
+/// As `bpf(2)`: `EINVAL` before Linux 6.6, `ENODEV`, `EPERM` without `CAP_NET_ADMIN`; `ENOENT` if
+/// there has never been one.
+pub fn on_tcx(ifindex: u32, hook: Hook) -> io::Result<Vec<u32>> {
+    let mut numbers = vec![0_u32; MOST];
+    let mut attr = ProgQuery {
+        target_ifindex: ifindex,
+        attach_type: hook.attach_type(),
+        prog_ids: numbers.as_mut_ptr().expose_provenance() as u64,
+        count: u32::try_from(MOST).unwrap_or(u32::MAX),
+        ..ProgQuery::default()
+    };
+    // SAFETY: the attributes of this command, which are the kernel's to write to; it writes `count`
+    // numbers at most.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_QUERY,
+            std::ptr::from_mut(&mut attr),
+            size_of::<ProgQuery>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    numbers.truncate(attr.count as usize);
+    Ok(numbers)
 }
 
 /// The part of `union bpf_attr` for `BPF_MAP_CREATE`.
