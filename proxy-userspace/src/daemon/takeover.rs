@@ -229,7 +229,9 @@ impl Takeover {
         self.stream.set_read_timeout(Some(PATIENCE))?;
         let mut answer = String::new();
         let said = (&self.stream).write_all(format!("{TAKEN}\n").as_bytes());
-        let heard = said.and_then(|()| BufReader::new(&self.stream).read_line(&mut answer));
+        // One octet at a time: what comes behind this line is for somebody else to read.
+        let mut octets = BufReader::with_capacity(1, &self.stream);
+        let heard = said.and_then(|()| octets.read_line(&mut answer));
         match (heard, answer.trim_end()) {
             (_, KEPT) => bail!("the running daemon goes on: it was told to stop, or waited long"),
             // One that has died has given up everything as well.
