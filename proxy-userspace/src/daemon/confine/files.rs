@@ -16,6 +16,9 @@ const SYSTEM: [&str; 8] = [
 /// parameters of bridges.
 const DEVICES: [&str; 2] = ["/dev", "/proc/sys/net"];
 
+/// Where an access log may be from a reload on, if there is that directory.
+const LOGS: &str = "/var/log/weir";
+
 /// Directories, each with all that is below it.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct Files {
@@ -38,7 +41,11 @@ impl Files {
         let mut files = Self {
             read: SYSTEM.map(PathBuf::from).into(),
             write: DEVICES.map(PathBuf::from).into(),
-            make: vec![run_dir.to_owned(), config.bypass.path(instance)],
+            make: vec![
+                run_dir.to_owned(),
+                config.bypass.path(instance),
+                LOGS.into(),
+            ],
         };
         let inputs = config.bypass.feeds.iter().chain(&source.file);
         files.read.extend(inputs.filter_map(|it| directory_of(it)));

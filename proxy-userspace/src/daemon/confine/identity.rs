@@ -2,9 +2,9 @@
 
 use std::{
     ffi::CString,
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, Permissions},
     io,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result};
 use caps::{CapSet, Capability};
 use nix::{
     errno::Errno,
-    fcntl::AtFlags,
+    fcntl::{self, AtFlags, OFlag},
+    sys::stat::Mode,
     unistd::{Gid, Uid, User, fchownat, getegid, geteuid, getgrouplist, getgroups},
     unistd::{setegid, seteuid, setgroups},
 };
@@ -111,7 +112,7 @@ impl Identity {
     /// Lets this user make files in a directory of root's, and none but its own be touched by it.
     pub(in crate::daemon) fn admit(&self, directory: &Path) -> Result<()> {
         let give = || {
-            let directory = open(directory, libc::O_DIRECTORY)?;
+            let directory = open(directory, OFlag::O_DIRECTORY)?;
             fchownat(&directory, "", None, Some(self.gid), AtFlags::AT_EMPTY_PATH)?;
             directory.set_permissions(Permissions::from_mode(SHARED))
         };
@@ -121,7 +122,7 @@ impl Identity {
     /// Gives a directory and the files in it to this user.
     pub(in crate::daemon) fn give(&self, directory: &Path) -> Result<()> {
         let give = || {
-            self.own(&open(directory, libc::O_DIRECTORY)?)?;
+            self.own(&open(directory, OFlag::O_DIRECTORY)?)?;
             for file in fs::read_dir(directory)? {
                 self.own_file(&file?.path())?;
             }
@@ -135,7 +136,7 @@ impl Identity {
     /// Who can write to its directory may have made a link of it to another file: one that is
     /// symbolic is not followed, and one with a second name is nobody's to give.
     pub(in crate::daemon) fn own_file(&self, path: &Path) -> io::Result<()> {
-        let file = match open(path, libc::O_PATH) {
+        let file = match open(path, OFlag::O_PATH) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
@@ -160,11 +161,10 @@ impl Identity {
     }
 }
 
-fn open(path: &Path, flags: i32) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags | libc::O_NOFOLLOW)
-        .open(path)
+/// The standard library takes `O_PATH` for an access mode where the C library is musl.
+fn open(path: &Path, flags: OFlag) -> io::Result<File> {
+    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(fcntl::open(path, flags, Mode::empty())?.into())
 }
 
 /// This process as somebody else, until it is dropped.
