@@ -303,17 +303,13 @@ fn a_firewall_that_drops_them_opens_the_valve() {
 fn without_cgroups_the_start_is_refused_by_name() {
     let net = weir_tests::network(&Layout::default());
     let before = HostState::of(&net.router, "output-refused");
+    let files = tempfile::tempdir().unwrap();
+    let config = files.path().join("weir.toml");
+    let lists = files.path().join("bypass");
+    std::fs::write(&config, format!("[bypass]\ndirectory = {lists:?}\n")).unwrap();
     let mut weir = net.router.command(weir_binary().to_str().unwrap());
-    weir.args([
-        "run",
-        "--lan",
-        LAN,
-        "--wan",
-        WAN,
-        "--output",
-        "--config",
-        "/dev/null",
-    ]);
+    weir.args(["run", "--lan", LAN, "--wan", WAN, "--output", "--config"]);
+    weir.arg(config);
     let instance = format!("output-refused-{}", std::process::id());
     let output = weir.args(["--instance", &instance]).output().unwrap();
     Said::of(&output).failed(4, &["no cgroup2 file system is mounted here"]);
